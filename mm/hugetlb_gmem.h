@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Between the files of mm/hugetlb_gmem*.c; see Documentation/mm/hugetlb_gmem.rst */
+#ifndef _MM_HUGETLB_GMEM_H
+#define _MM_HUGETLB_GMEM_H
+
+#include <linux/hugetlb.h>
+#include <linux/hugetlb_gmem.h>
+
+/* Every extent that holds memory, by pfn >> HUGETLB_GMEM_BLOCK_ORDER. */
+extern struct xarray hugetlb_gmem_extents;
+
+static inline struct hugetlb_gmem_extent *find_extent_by_pfn(unsigned long pfn)
+{
+	return xa_load(&hugetlb_gmem_extents, pfn >> HUGETLB_GMEM_BLOCK_ORDER);
+}
+
+static inline unsigned long extent_pages(const struct hugetlb_gmem_extent *extent)
+{
+	return 1UL << extent->order;
+}
+
+static inline bool extent_poisoned(const struct hugetlb_gmem_extent *extent)
+{
+	return READ_ONCE(extent->poison) || READ_ONCE(extent->poison_all);
+}
+
+/* Pages of the folio that holds page @offset of an extent. */
+static inline unsigned long layout_folio_pages(const u8 *layout,
+					       unsigned long offset)
+{
+	return 1UL << layout[offset >> HUGETLB_GMEM_BLOCK_ORDER];
+}
+
+/* hugetlb_gmem_split.c */
+bool hugetlb_gmem_freeze(struct hugetlb_gmem_extent *extent,
+			 unsigned long start, unsigned long end);
+void hugetlb_gmem_unfreeze(struct hugetlb_gmem_extent *extent,
+			   unsigned long start, unsigned long end);
+void hugetlb_gmem_make_whole(struct hugetlb_gmem_extent *extent);
+
+/* hugetlb_gmem_vmemmap.c */
+int hugetlb_gmem_vmemmap_restore(struct hugetlb_gmem_extent *extent);
+void hugetlb_gmem_vmemmap_optimize(struct hugetlb_gmem_extent *extent,
+				   pgprot_t prot);
+void hugetlb_gmem_vmemmap_protect(struct hugetlb_gmem_extent *extent,
+				  pgprot_t prot);
+
+/* hugetlb_gmem_poison.c */
+bool hugetlb_gmem_poison_ready(void);
+void hugetlb_gmem_init_poison(struct hugetlb_gmem_extent *extent);
+
+#endif /* _MM_HUGETLB_GMEM_H */

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory failure in HugeTLB pages that a guest_memfd holds
+ *
+ * The struct pages of such a page cannot say that it is poisoned: most of them
+ * are one page shared by the whole zone, and they change with the layout.  So
+ * the extent keeps the record.  memory_failure() hands over the pfn, a worker
+ * tells the owner to take the mappings away, and whoever touches the page next
+ * gets an error.  The worker, not memory_failure(), because the latter holds
+ * mf_mutex, which must not wait for an invalidate_lock.
+ *
+ * See Documentation/mm/hugetlb_gmem.rst.
+ */
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "hugetlb_gmem.h"
+#include "internal.h"
+
+static struct workqueue_struct *poison_wq;
+
+/* Called with the inode of @work's extent referenced. */
+static void poison_workfn(struct work_struct *work)
+{
+	struct hugetlb_gmem_extent *extent =
+		container_of(work, struct hugetlb_gmem_extent, poison_work);
+	struct hugetlb_gmem *gmem = extent->gmem;
+	struct address_space *mapping = gmem->mapping;
+	unsigned long start = extent->index;
+	unsigned long end = start + extent_pages(extent);
+	pgoff_t index;
+
+	for (index = hugetlb_gmem_find_poison(extent, start, end);
+	     index != ULONG_MAX;
+	     index = hugetlb_gmem_find_poison(extent, index + 1, end))
+		gmem->poisoned(mapping, index);
+
+	iput(mapping->host);
+}
+
+/* Without the worker no file can be made. */
+bool hugetlb_gmem_poison_ready(void)
+{
+	return poison_wq;
+}
+
+void hugetlb_gmem_init_poison(struct hugetlb_gmem_extent *extent)
+{
+	INIT_WORK(&extent->poison_work, poison_workfn);
+}
+
+/**
+ * hugetlb_gmem_find_poison - look for a poisoned page
+ * @extent: the extent
+ * @start: first offset in the file to look at, in pages
+ * @end: offset to stop at, in pages; both are clipped to the extent
+ *
+ * Return: offset in the file, in pages, of the first poisoned page, or ULONG_MAX.
+ */
+pgoff_t hugetlb_gmem_find_poison(struct hugetlb_gmem_extent *extent,
+				 pgoff_t start, pgoff_t end)
+{
+	unsigned long *poison = READ_ONCE(extent->poison);
+	unsigned long bit;
+
+	start = max(start, extent->index);
+	end = min(end, extent->index + extent_pages(extent));
+	if (start >= end)
+		return ULONG_MAX;
+	if (READ_ONCE(extent->poison_all))
+		return start;
+	if (!poison)
+		return ULONG_MAX;
+
+	bit = find_next_bit(poison, end - extent->index, start - extent->index);
+	return bit < end - extent->index ? extent->index + bit : ULONG_MAX;
+}
+EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_find_poison, "kvm");
+
+/**
+ * hugetlb_gmem_owns_pfn - is this page part of a HugeTLB page in a guest_memfd?
+ * @pfn: any page frame number
+ *
+ * Return: true if so.  Its struct page must then not be written, nor its folio
+ * split or migrated.
+ */
+bool hugetlb_gmem_owns_pfn(unsigned long pfn)
+{
+	return find_extent_by_pfn(pfn);
+}
+
+/* Have the owner told; @surplus is an inode reference that nobody needs. */
+static void queue_poison(struct hugetlb_gmem_extent *extent,
+			 struct inode **surplus)
+{
+	struct address_space *mapping = READ_ONCE(extent->gmem->mapping);
+	struct inode *inode = mapping ? igrab(mapping->host) : NULL;
+
+	/* Who finds the inode dying looks at the record when it frees. */
+	if (inode && !queue_work(poison_wq, &extent->poison_work))
+		*surplus = inode;
+}
+
+/* Under RCU: an extent found is not freed, nor is its memory in the pool. */
+static int record_poison(unsigned long pfn, unsigned long **bitmap,
+			 unsigned long nr, struct inode **surplus)
+{
+	struct hugetlb_gmem_extent *extent = find_extent_by_pfn(pfn);
+	int ret = 0;
+
+	if (!extent)
+		return -ENOENT;
+
+	if (*bitmap && nr == extent_pages(extent) &&
+	    !cmpxchg(&extent->poison, NULL, *bitmap))
+		*bitmap = NULL;
+
+	if (!READ_ONCE(extent->poison))
+		WRITE_ONCE(extent->poison_all, true);
+	else if (test_and_set_bit(pfn - page_to_pfn(extent->page),
+				  extent->poison))
+		ret = -EHWPOISON;
+
+	/* Again if known: whoever consumed it now had it mapped still. */
+	queue_poison(extent, surplus);
+	return ret;
+}
+
+static unsigned long *alloc_bitmap(unsigned long pfn, unsigned long *nr)
+{
+	struct hugetlb_gmem_extent *extent;
+
+	*nr = 0;
+	scoped_guard(rcu) {
+		extent = find_extent_by_pfn(pfn);
+		if (extent && !READ_ONCE(extent->poison))
+			*nr = extent_pages(extent);
+	}
+	return *nr ? bitmap_zalloc(*nr, GFP_KERNEL) : NULL;
+}
+
+/**
+ * hugetlb_gmem_memory_failure - take a poisoned page from a guest_memfd
+ * @pfn: the page
+ * @flags: as for memory_failure()
+ *
+ * Context: process; mf_mutex held.  A reference on the page stays the caller's.
+ *
+ * Return: 0; -EHWPOISON if the page was poisoned before; -ENOENT if it is not
+ * ours.
+ */
+int hugetlb_gmem_memory_failure(unsigned long pfn, int flags)
+{
+	struct inode *surplus = NULL;
+	unsigned long *bitmap, nr;
+	int ret;
+
+	bitmap = alloc_bitmap(pfn, &nr);
+	scoped_guard(rcu)
+		ret = record_poison(pfn, &bitmap, nr, &surplus);
+
+	iput(surplus);
+	bitmap_free(bitmap);
+	if (ret)
+		return ret;
+
+	num_poisoned_pages_inc(pfn);
+	pr_err("Memory failure: %#lx: recovery action for guest_memfd page: Delayed\n",
+	       pfn);
+	return 0;
+}
+
+/**
+ * hugetlb_gmem_drain - wait until no poison is on its way to an owner
+ */
+void hugetlb_gmem_drain(void)
+{
+	if (poison_wq)
+		flush_workqueue(poison_wq);
+}
+EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_drain, "kvm");
+
+static int __init hugetlb_gmem_poison_init(void)
+{
+	poison_wq = alloc_workqueue("hugetlb_gmem", WQ_UNBOUND, 0);
+	return poison_wq ? 0 : -ENOMEM;
+}
+subsys_initcall(hugetlb_gmem_poison_init);

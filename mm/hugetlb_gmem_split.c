@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Split and merge of the HugeTLB pages that a guest_memfd holds
+ *
+ * An extent changes from one layout to the next in steps.  A step is an
+ * aligned region in which either the old or the new layout is a single folio:
+ *
+ *	old	[            order 11           ]     a split
+ *	new	[4K....][ 9  ][     order 10    ]
+ *
+ * All that a split needs is had in prepare.  A step then freezes the folios
+ * of its region, writes the struct pages, the page cache and the reference
+ * counts, all with preemption off: lookups of the page cache spin on a frozen
+ * folio, so whoever froze it must not sleep, nor wait for RCU.
+ *
+ * Why freezing for a split ends.  The page cache holds one reference for each
+ * page; hugetlb_gmem_relayout_pinned() saw no other, and under the exclusive
+ * invalidate_lock no lasting one can come:
+ *
+ *  - the folios are on no LRU list and are not migrated;
+ *  - a host mapping, and with it GUP, exists of order-0 folios of shared pages
+ *    alone; what is split is not mapped, and faults wait for invalidate_lock;
+ *  - KVM holds a reference from its lookup (under invalidate_lock, shared) to
+ *    the end of the same fault, and sleeps nowhere between;
+ *  - mincore() asks hugetlb_gmem_resident(), which takes none;
+ *  - memory_failure() and soft_offline_page() ask hugetlb_gmem first;
+ *  - the rest (invalidate_mapping_pages(), walkers of pfns) takes a reference
+ *    for the time of a look.
+ *
+ * See Documentation/mm/hugetlb_gmem.rst.
+ */
+#include <linux/dax.h>
+#include <linux/delay.h>
+#include <linux/mm.h>
+#include <linux/shmem_fs.h>
+#include <linux/slab.h>
+
+#include "hugetlb_gmem.h"
+#include "internal.h"
+
+#define COMMIT_ATTEMPTS	100
+
+/* The page-cache nodes for one xas_split(). */
+struct split_nodes {
+	struct list_head	list;
+	unsigned int		step;
+	unsigned int		old_order;
+	struct xa_state		xas;
+};
+
+static struct folio *extent_folio(struct hugetlb_gmem_extent *extent,
+				  unsigned long offset)
+{
+	return (struct folio *)(extent->page + offset);
+}
+
+static unsigned long step_start(const struct hugetlb_gmem_step *step)
+{
+	return (unsigned long)step->block << HUGETLB_GMEM_BLOCK_ORDER;
+}
+
+static unsigned long step_end(const struct hugetlb_gmem_step *step)
+{
+	return step_start(step) + (1UL << step->order);
+}
+
+/*
+ * Freeze the folios of pages [start, end) of @extent, or none.  Preemption is
+ * off already.
+ */
+bool hugetlb_gmem_freeze(struct hugetlb_gmem_extent *extent,
+			 unsigned long start, unsigned long end)
+{
+	unsigned long i, nr;
+
+	for (i = start; i < end; i += nr) {
+		nr = layout_folio_pages(extent->layout, i);
+		if (!folio_ref_freeze(extent_folio(extent, i), nr)) {
+			hugetlb_gmem_unfreeze(extent, start, i);
+			return false;
+		}
+	}
+	return true;
+}
+
+void hugetlb_gmem_unfreeze(struct hugetlb_gmem_extent *extent,
+			   unsigned long start, unsigned long end)
+{
+	unsigned long i, nr;
+
+	for (i = start; i < end; i += nr) {
+		nr = layout_folio_pages(extent->layout, i);
+		folio_ref_unfreeze(extent_folio(extent, i), nr);
+	}
+}
+
+/* Keep what says where the page is, drop the rest. */
+static void reset_page(struct page *page)
+{
+	page->flags.f &= ~PAGE_FLAGS_CHECK_AT_PREP;
+	page->lru.next = NULL;
+	page->lru.prev = NULL;
+	page->mapping = NULL;
+	page->__folio_index = 0;
+	page->private = 0;
+	atomic_set(&page->_mapcount, -1);
+	set_page_count(page, 0);
+#ifdef CONFIG_MEMCG
+	page->memcg_data = 0;
+#endif
+}
+
+/* Make one frozen folio out of the struct pages at @offset of @extent. */
+static void build_folio(struct hugetlb_gmem_extent *extent,
+			unsigned long offset, unsigned int order)
+{
+	struct page *page = extent->page + offset;
+	struct folio *folio = (struct folio *)page;
+	unsigned long i;
+
+	for (i = 0; i < 1UL << order; i++)
+		reset_page(page + i);
+
+	if (order) {
+		page->flags.f |= BIT(PG_head);
+		for (i = 1; i < 1UL << order; i++)
+			prep_compound_tail(page + i, page, order);
+		prep_compound_head(page, order);
+	}
+	folio->mapping = extent->gmem->mapping;
+	folio->index = extent->index + offset;
+	/* Dirty: mapping_evict_folio() must not take the folio for clean cache. */
+	folio->flags.f |= BIT(PG_uptodate) | BIT(PG_dirty);
+}
+
+/* Write the struct pages of pages [start, end) for @layout. */
+static void build_folios(struct hugetlb_gmem_extent *extent, const u8 *layout,
+			 unsigned long start, unsigned long end)
+{
+	unsigned long i;
+
+	for (i = start; i < end; i += layout_folio_pages(layout, i))
+		build_folio(extent, i, layout[i >> HUGETLB_GMEM_BLOCK_ORDER]);
+}
+
+static bool extent_whole(const struct hugetlb_gmem_extent *extent)
+{
+	return extent->layout[0] == extent->order;
+}
+
+/* One folio out of all pages of a frozen extent that left the page cache. */
+void hugetlb_gmem_make_whole(struct hugetlb_gmem_extent *extent)
+{
+	if (extent_whole(extent))
+		return;
+
+	build_folio(extent, 0, extent->order);
+	memset(extent->layout, extent->order, extent->nr_blocks);
+}
+
+/* Put the folios of one step into the page cache; allocates nothing. */
+static void store_folios(struct hugetlb_gmem_relayout *relayout,
+			 unsigned int nr, const struct hugetlb_gmem_step *step)
+{
+	struct hugetlb_gmem_extent *extent = relayout->extent;
+	struct address_space *mapping = extent->gmem->mapping;
+	struct split_nodes *nodes;
+	unsigned long i;
+
+	xa_lock_irq(&mapping->i_pages);
+	list_for_each_entry(nodes, &relayout->nodes, list) {
+		if (nodes->step == nr)
+			xas_split(&nodes->xas,
+				  extent_folio(extent, step_start(step)),
+				  nodes->old_order);
+	}
+
+	for (i = step_start(step); i < step_end(step);
+	     i += layout_folio_pages(relayout->to, i)) {
+		unsigned int order = relayout->to[i >> HUGETLB_GMEM_BLOCK_ORDER];
+		pgoff_t index = extent->index + i;
+		XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
+
+		mapping_set_update(&xas, mapping);
+		xas_store(&xas, extent_folio(extent, i));
+		WARN_ON_ONCE(xas_error(&xas));
+	}
+	xa_unlock_irq(&mapping->i_pages);
+}
+
+static bool try_step(struct hugetlb_gmem_relayout *relayout, unsigned int nr)
+{
+	const struct hugetlb_gmem_step *step = &relayout->steps[nr];
+	struct hugetlb_gmem_extent *extent = relayout->extent;
+	unsigned long start = step_start(step), end = step_end(step);
+	bool frozen;
+
+	preempt_disable();
+	frozen = hugetlb_gmem_freeze(extent, start, end);
+	if (frozen) {
+		write_seqcount_begin(&extent->seq);
+		build_folios(extent, relayout->to, start, end);
+		store_folios(relayout, nr, step);
+		memcpy(extent->layout + step->block, relayout->to + step->block,
+		       (end - start) >> HUGETLB_GMEM_BLOCK_ORDER);
+		write_seqcount_end(&extent->seq);
+		hugetlb_gmem_unfreeze(extent, start, end);
+	}
+	preempt_enable();
+
+	return frozen;
+}
+
+/*
+ * A split has to happen, so it waits for passing references for as long as it
+ * takes.  A merge may stay undone: small folios are correct, only slower.
+ */
+static void commit_step(struct hugetlb_gmem_relayout *relayout, unsigned int nr)
+{
+	unsigned int attempts = 0;
+
+	while (!try_step(relayout, nr)) {
+		if (++attempts == COMMIT_ATTEMPTS) {
+			if (!relayout->steps[nr].split)
+				return;
+			WARN_ONCE(1, "page to be split stays referenced\n");
+		}
+		usleep_range(100, 200);
+	}
+}
+
+static int add_nodes(struct hugetlb_gmem_relayout *relayout, unsigned int step,
+		     unsigned long offset, unsigned int old_order,
+		     unsigned int order)
+{
+	struct hugetlb_gmem_extent *extent = relayout->extent;
+	struct address_space *mapping = extent->gmem->mapping;
+	struct split_nodes *nodes = kzalloc_obj(*nodes);
+
+	if (!nodes)
+		return -ENOMEM;
+
+	nodes->step = step;
+	nodes->old_order = old_order;
+	nodes->xas = (struct xa_state)
+		__XA_STATE(&mapping->i_pages, extent->index + offset, 0, 0);
+	xas_set_order(&nodes->xas, extent->index + offset, order);
+	mapping_set_update(&nodes->xas, mapping);
+	list_add_tail(&nodes->list, &relayout->nodes);
+
+	xas_split_alloc(&nodes->xas, extent_folio(extent, offset), old_order,
+			GFP_KERNEL);
+	return xas_error(&nodes->xas);
+}
+
+/* Does @layout have a folio below @order in the aligned region at @offset? */
+static bool layout_below(const u8 *layout, unsigned long offset,
+			 unsigned int order)
+{
+	return layout[offset >> HUGETLB_GMEM_BLOCK_ORDER] < order;
+}
+
+/*
+ * One xas_split() goes down one level of the tree at most.  The levels hold
+ * entries of orders 12..17, 6..11 and 0..5, so the path from order 18 to 4K is
+ * 18 -> 12 -> 9 -> 0, the latter two only where the new layout has it.
+ */
+static int add_split(struct hugetlb_gmem_relayout *relayout, unsigned int nr)
+{
+	const struct hugetlb_gmem_step *step = &relayout->steps[nr];
+	const unsigned int mid = 2 * XA_CHUNK_SHIFT;
+	unsigned int order = step->order;
+	unsigned long i;
+	int ret;
+
+	if (order > mid) {
+		ret = add_nodes(relayout, nr, step_start(step), order, mid);
+		if (ret)
+			return ret;
+		order = mid;
+	}
+
+	for (i = step_start(step); i < step_end(step); i += 1UL << order) {
+		if (order == HUGETLB_GMEM_BLOCK_ORDER ||
+		    !layout_below(relayout->to, i, order))
+			continue;
+		ret = add_nodes(relayout, nr, i, order, HUGETLB_GMEM_BLOCK_ORDER);
+		if (ret)
+			return ret;
+	}
+
+	for (i = step_start(step); i < step_end(step);
+	     i += HUGETLB_GMEM_BLOCK_PAGES) {
+		if (!layout_below(relayout->to, i, HUGETLB_GMEM_BLOCK_ORDER))
+			continue;
+		ret = add_nodes(relayout, nr, i, HUGETLB_GMEM_BLOCK_ORDER, 0);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static void free_nodes(struct hugetlb_gmem_relayout *relayout)
+{
+	struct split_nodes *nodes, *next;
+
+	list_for_each_entry_safe(nodes, next, &relayout->nodes, list) {
+		xas_destroy(&nodes->xas);
+		kfree(nodes);
+	}
+}
+
+static void free_relayout(struct hugetlb_gmem_relayout *relayout)
+{
+	free_nodes(relayout);
+	kvfree(relayout->steps);
+	kfree(relayout);
+}
+
+/**
+ * hugetlb_gmem_new_relayout - start a change of layout
+ * @extent: the extent, with memory
+ *
+ * Return: the new object, to be filled by the caller, or NULL without memory.
+ */
+struct hugetlb_gmem_relayout *
+hugetlb_gmem_new_relayout(struct hugetlb_gmem_extent *extent)
+{
+	struct hugetlb_gmem_relayout *relayout;
+
+	relayout = kzalloc_flex(*relayout, to, extent->nr_blocks);
+	if (!relayout)
+		return NULL;
+
+	relayout->extent = extent;
+	INIT_LIST_HEAD(&relayout->list);
+	INIT_LIST_HEAD(&relayout->nodes);
+	return relayout;
+}
+EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_new_relayout, "kvm");
+
+/**
+ * hugetlb_gmem_prepare_relayout - get all that a change of layout needs
+ * @relayout: the change, with its steps
+ *
+ * Context: invalidate_lock held as for writing the extent; sleeps.
+ *
+ * Return: 0, or -ENOMEM; the caller then calls hugetlb_gmem_abort_relayout().
+ * Nothing that anyone could see has changed in either case.
+ */
+int hugetlb_gmem_prepare_relayout(struct hugetlb_gmem_relayout *relayout)
+{
+	struct hugetlb_gmem_extent *extent = relayout->extent;
+	bool restored = extent->restored;
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < relayout->nr_steps; i++) {
+		if (!relayout->steps[i].split)
+			continue;
+		ret = add_split(relayout, i);
+		if (ret)
+			return ret;
+	}
+
+	ret = hugetlb_gmem_vmemmap_restore(extent);
+	relayout->restored = extent->restored && !restored;
+	return ret;
+}
+EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_prepare_relayout, "kvm");
+
+/**
+ * hugetlb_gmem_relayout_pinned - look for references that are in the way
+ * @relayout: the change
+ *
+ * Return: offset in the file, in pages, of the first folio to be split which is
+ * referenced by more than the page cache and host mappings, or ULONG_MAX.
+ */
+pgoff_t hugetlb_gmem_relayout_pinned(struct hugetlb_gmem_relayout *relayout)
+{
+	struct hugetlb_gmem_extent *extent = relayout->extent;
+	unsigned int i;
+	pgoff_t pinned;
+
+	for (i = 0; i < relayout->nr_steps; i++) {
+		struct hugetlb_gmem_step *step = &relayout->steps[i];
+
+		/* A merge may stay undone. */
+		if (!step->split)
+			continue;
+		pinned = hugetlb_gmem_find_pinned(extent,
+						  extent->index + step_start(step),
+						  extent->index + step_end(step));
+		if (pinned != ULONG_MAX)
+			return pinned;
+	}
+	return ULONG_MAX;
+}
+EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_relayout_pinned, "kvm");
+
+/**
+ * hugetlb_gmem_commit_relayout - change the layout
+ * @relayout: the change, prepared; freed here
+ *
+ * Allocates nothing and cannot fail.  A merge that meets a reference which does
+ * not go away leaves its region as it is.
+ *
+ * Context: as for preparing; sleeps.
+ */
+void hugetlb_gmem_commit_relayout(struct hugetlb_gmem_relayout *relayout)
+{
+	struct hugetlb_gmem_extent *extent = relayout->extent;
+	unsigned int i;
+
+	for (i = 0; i < relayout->nr_steps; i++)
+		commit_step(relayout, i);
+
+	if (extent_whole(extent))
+		hugetlb_gmem_vmemmap_optimize(extent, PAGE_KERNEL);
+	free_relayout(relayout);
+}
+EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_commit_relayout, "kvm");
+
+/**
+ * hugetlb_gmem_abort_relayout - give back what a change of layout has got
+ * @relayout: the change, prepared or not; freed here
+ */
+void hugetlb_gmem_abort_relayout(struct hugetlb_gmem_relayout *relayout)
+{
+	if (relayout->restored)
+		hugetlb_gmem_vmemmap_optimize(relayout->extent, PAGE_KERNEL);
+	free_relayout(relayout);
+}
+EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_abort_relayout, "kvm");

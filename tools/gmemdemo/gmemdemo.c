@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Show the life of a huge page of guest_memfd: a guest fills private memory,
+ * shares 4K of it, exchanges data with the host through it and takes it back.
+ * After each step print how stage 2 maps the memory, which folios it is made
+ * of and what the HugeTLB pool counts; check every byte at the end.
+ *
+ * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
+ */
+#include <getopt.h>
+#include <stdbool.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <linux/bits.h>
+#include <linux/compiler.h>
+
+#include "counters.h"
+#include "error.h"
+#include "report_table.h"
+#include "vm.h"
+
+#define PROGRESS_SECONDS	2
+
+#define SIZE_2M		(2ul << 20)
+#define SIZE_1G		BIT(30)
+/* More would not fit below the guest's 512 entries of 1G. */
+#define SIZE_MAX_GUEST	(508 * SIZE_1G)
+
+struct options {
+	u64 page_size;
+	u64 size;
+	u64 seed;
+	bool json;
+};
+
+static void usage(void)
+{
+	printf("Usage: gmemdemo [OPTION]...\n"
+	       "Share 4K of a huge page of guest memory and take it back, and show what happens.\n\n"
+	       "  -p, --page-size SIZE  2M or 1G, the size of the pages (default 1G)\n"
+	       "  -s, --size SIZE       memory of the guest, with suffix M or G (default one page)\n"
+	       "  -S, --seed NUMBER     seed of the pattern in memory (default 1)\n"
+	       "  -J, --json            print the table as JSON\n"
+	       "  -h, --help            show this help\n\n"
+	       "Exit status: 0 all good, 1 a fault was found, 2 it cannot be run here.\n");
+}
+
+static u64 parse_size(const char *option, const char *text)
+{
+	char *end;
+	u64 value = strtoull(text, &end, 0);
+
+	switch (*end) {
+	case 'G':
+		value <<= 10;
+		fallthrough;
+	case 'M':
+		value <<= 20;
+		end++;
+		break;
+	}
+	if (end == text || *end || !value)
+		cannot_run("%s '%s' is no size: write 2M, 1G, 4G, ...", option, text);
+	return value;
+}
+
+static void check_options(struct options *options)
+{
+	if (options->page_size != SIZE_2M && options->page_size != SIZE_1G)
+		cannot_run("--page-size must be 2M or 1G");
+	if (!options->size)
+		options->size = options->page_size;
+	if (options->size % options->page_size)
+		cannot_run("--size must be a multiple of the page size, %lu MiB",
+			   options->page_size >> 20);
+	if (options->size > SIZE_MAX_GUEST)
+		cannot_run("--size can be %lu GiB at most", SIZE_MAX_GUEST >> 30);
+}
+
+static void parse_options(int argc, char **argv, struct options *options)
+{
+	static const struct option longs[] = {
+		{ "page-size", required_argument, NULL, 'p' },
+		{ "size", required_argument, NULL, 's' },
+		{ "seed", required_argument, NULL, 'S' },
+		{ "json", no_argument, NULL, 'J' },
+		{ "help", no_argument, NULL, 'h' },
+		{ }
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "p:s:S:Jh", longs, NULL)) != -1) {
+		switch (c) {
+		case 'p':
+			options->page_size = parse_size("--page-size", optarg);
+			break;
+		case 's':
+			options->size = parse_size("--size", optarg);
+			break;
+		case 'S':
+			options->seed = strtoull(optarg, NULL, 0);
+			break;
+		case 'J':
+			options->json = true;
+			break;
+		case 'h':
+			usage();
+			exit(0);
+		default:
+			exit(EXIT_CANNOT_RUN);
+		}
+	}
+	if (optind < argc)
+		cannot_run("'%s' is no option: see gmemdemo --help", argv[optind]);
+	check_options(options);
+}
+
+static void check_pool(const struct options *options)
+{
+	u64 need = options->size / options->page_size;
+	const char *name = options->page_size == SIZE_1G ? "1G" : "2M";
+	struct pool pool;
+
+	read_pool(options->page_size, &pool);
+	if (pool.free - pool.resv >= need)
+		return;
+	cannot_run("%lu free pages of %s needed, the pool has %lu: hugeadm --pool-pages-min %s:%lu",
+		   need, name, pool.free - pool.resv, name,
+		   pool.nr + need - (pool.free - pool.resv));
+}
+
+static void step(struct vm *vm, struct report_table *table, const char *name)
+{
+	char folios[256];
+	struct leaves leaves;
+	struct pool pool;
+
+	read_leaves(vm, &leaves);
+	read_folios(vm, folios, sizeof(folios));
+	read_pool(vm->page_size, &pool);
+	report_table_add(table, name, &leaves, folios, &pool);
+	fprintf(stderr, "gmemdemo: %s\n", name);
+}
+
+static void guest_failed(struct vm *vm, struct report_table *table)
+{
+	struct control *control = vm->control;
+
+	report_table_print(table);
+	printf("FAIL\n");
+	if (control->failed_hypercall)
+		die(EXIT_FAULT, "the guest's KVM_HC_MAP_GPA_RANGE returned %ld",
+		    (long)control->failed_hypercall);
+	die(EXIT_FAULT, "the guest found word %lu of page %lu to be 0x%lx, not 0x%lx",
+	    control->bad_word, control->bad_page, control->bad_value,
+	    control->want_value);
+}
+
+static void show_progress(struct vm *vm, const char *doing)
+{
+	static time_t shown;
+	time_t now = time(NULL);
+
+	if (now - shown < PROGRESS_SECONDS)
+		return;
+	shown = now;
+	fprintf(stderr, "gmemdemo: %s: %lu%%\n", doing,
+		vm->control->done * 100 / vm->control->nr_pages);
+}
+
+/* Run the guest up to @want, and show on standard error how far it is. */
+static void run_until(struct vm *vm, struct report_table *table,
+		      enum report want, const char *doing)
+{
+	enum report got;
+
+	while ((got = vm_run(vm)) == REPORT_PROGRESS)
+		show_progress(vm, doing);
+
+	if (got == REPORT_FAILED)
+		guest_failed(vm, table);
+	if (got != want)
+		die(EXIT_FAULT, "the guest reported step %u instead of %u", got, want);
+}
+
+/* Read what the guest left in the shared page, and write over it. */
+static void exchange(struct vm *vm)
+{
+	struct control *control = vm->control;
+	u64 page = control->shared_page;
+	u64 *words = vm_host_page(vm, page);
+	u64 bad = first_bad_word(words, control->seed, page, WRITER_GUEST);
+
+	if (bad != WORDS_PER_PAGE)
+		die(EXIT_FAULT, "the host found word %lu of the shared page to be 0x%lx, not 0x%lx",
+		    bad, words[bad],
+		    pattern(control->seed, page, WRITER_GUEST, bad));
+	write_page(words, control->seed, page, WRITER_HOST);
+}
+
+static void expect_host_faults(struct vm *vm, u64 page, const char *which)
+{
+	if (!vm_host_access_faults(vm, page))
+		die(EXIT_FAULT, "the host can read page %lu, %s", page, which);
+}
+
+static void demonstrate(struct vm *vm, struct report_table *table)
+{
+	u64 page = vm->control->shared_page;
+
+	step(vm, table, "created");
+	run_until(vm, table, REPORT_FILLED, "the guest fills private memory");
+	expect_host_faults(vm, page, "which is private");
+	step(vm, table, "filled by the guest");
+
+	run_until(vm, table, REPORT_SHARED, "the guest shares 4K and checks every byte");
+	step(vm, table, "4K shared");
+	expect_host_faults(vm, page + 1, "the private neighbour of the shared one");
+
+	run_until(vm, table, REPORT_EXCHANGED, "the guest waits");
+	exchange(vm);
+	step(vm, table, "data exchanged");
+
+	run_until(vm, table, REPORT_TAKEN_BACK, "the guest takes the page back");
+	expect_host_faults(vm, page, "which is private again");
+	step(vm, table, "4K taken back");
+	run_until(vm, table, REPORT_TOUCHED, "the guest touches it");
+	step(vm, table, "touched by the guest");
+
+	run_until(vm, table, REPORT_CHECKED, "the guest checks every byte");
+	step(vm, table, "every byte checked");
+}
+
+/* Closing the file gives every page back to the pool. */
+static bool pool_is_back(const struct options *options, const struct pool *before,
+			 struct report_table *table)
+{
+	struct leaves none = {};
+	struct pool after;
+
+	read_pool(options->page_size, &after);
+	report_table_add(table, "closed", &none, "", &after);
+	return !memcmp(before, &after, sizeof(after));
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = { .page_size = SIZE_1G, .seed = 1 };
+	struct report_table *table;
+	struct pool before;
+	struct vm vm = {};
+	bool back;
+
+	parse_options(argc, argv, &options);
+	vm_create(&vm);
+	read_pool(options.page_size, &before);
+	check_pool(&options);
+	vm_add_gmem(&vm, options.page_size, options.size);
+	vm_start_guest(&vm, options.seed, options.page_size / PAGE_SIZE / 3);
+
+	fprintf(stderr, "gmemdemo: %lu MiB of private memory in pages of %lu MiB, seed %lu\n",
+		options.size >> 20, options.page_size >> 20, options.seed);
+	table = report_table_new(options.json);
+	demonstrate(&vm, table);
+	vm_destroy(&vm);
+	back = pool_is_back(&options, &before, table);
+	report_table_print(table);
+
+	if (!back)
+		die(EXIT_FAULT, "FAIL: the pool is not what it was before");
+	if (!options.json)
+		printf("PASS: every byte is right, and the pool is what it was before\n");
+	return 0;
+}

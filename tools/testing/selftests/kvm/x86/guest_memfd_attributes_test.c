@@ -1,0 +1,611 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Attributes of guest_memfd pages: KVM_SET_MEMORY_ATTRIBUTES2 with its errors
+ * and its promises on contents, who may access what, and what KVM reports in
+ * either mode of kvm.vm_memory_attributes.  Only the fixture of the mode that
+ * the kernel runs in is run, unless asked for by name.
+ *
+ * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
+ */
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <linux/falloc.h>
+
+#include "guest_memfd_util.h"
+#include "kvm_test_harness.h"
+
+#define PRIVATE		KVM_MEMORY_ATTRIBUTE_PRIVATE
+#define ZERO		KVM_SET_MEMORY_ATTRIBUTES2_ZERO
+#define PRESERVE	KVM_SET_MEMORY_ATTRIBUTES2_PRESERVE
+/* No offset in the file is this: it must survive what may not write it. */
+#define UNTOUCHED	0x5a5a5a5a5a5a5a5aull
+
+static void set_up(struct gmem_vm *g, u8 order, u64 flags, u64 *nr_hugepages)
+{
+	struct gmem_config config = {
+		.order = order,
+		.size = order ? gmem_page_size(order) : SZ_2M,
+		.flags = flags,
+		.vm_type = KVM_X86_SW_PROTECTED_VM,
+	};
+
+	if (order)
+		*nr_hugepages = hugetlb_pool_require(config.size, 1);
+	gmem_vm_create(g, &config);
+}
+
+static void tear_down(struct gmem_vm *g, u64 nr_hugepages)
+{
+	u64 size = g->config.size;
+	u8 order = g->config.order;
+
+	gmem_vm_free(g);
+	if (order)
+		hugetlb_pool_set(size, nr_hugepages);
+}
+
+/* kvm.vm_memory_attributes=0 */
+FIXTURE(file_attributes)
+{
+	struct gmem_vm g;
+	u64 nr_hugepages;
+};
+
+FIXTURE_VARIANT(file_attributes)
+{
+	u8 order;
+	u64 flags;
+};
+
+FIXTURE_VARIANT_ADD(file_attributes, 4k) {
+	.order = 0,
+};
+
+FIXTURE_VARIANT_ADD(file_attributes, 4k_mmap) {
+	.order = 0,
+	.flags = GUEST_MEMFD_FLAG_MMAP,
+};
+
+FIXTURE_VARIANT_ADD(file_attributes, 2m) {
+	.order = ORDER_2M,
+};
+
+FIXTURE_VARIANT_ADD(file_attributes, 2m_mmap) {
+	.order = ORDER_2M,
+	.flags = GUEST_MEMFD_FLAG_MMAP,
+};
+
+FIXTURE_VARIANT_ADD(file_attributes, 1g) {
+	.order = ORDER_1G,
+};
+
+FIXTURE_VARIANT_ADD(file_attributes, 1g_mmap) {
+	.order = ORDER_1G,
+	.flags = GUEST_MEMFD_FLAG_MMAP,
+};
+
+FIXTURE_SETUP(file_attributes)
+{
+	set_up(&self->g, variant->order, variant->flags, &self->nr_hugepages);
+}
+
+FIXTURE_TEARDOWN(file_attributes)
+{
+	tear_down(&self->g, self->nr_hugepages);
+}
+
+static void assert_errno(int got, int want, const char *what)
+{
+	TEST_ASSERT(got == want, "%s: %s, wanted %s", what, strerror(got),
+		    strerror(want));
+}
+
+static void assert_offset(u64 got, u64 want, const char *what)
+{
+	TEST_ASSERT(got == want, "%s: error_offset 0x%lx, wanted 0x%lx", what,
+		    got, want);
+}
+
+/* Set attributes of whole pages and check the error and its offset. */
+static void set_pages(struct gmem_vm *g, u64 page, u64 nr, u64 attributes,
+		      u64 flags, int want, u64 want_offset, const char *what)
+{
+	u64 error_offset = UNTOUCHED;
+	int ret = gmem_set_attributes(g->fd, page * PAGE_SIZE, nr * PAGE_SIZE,
+				      attributes, flags, &error_offset);
+
+	assert_errno(ret, want, what);
+	assert_offset(error_offset, want_offset, what);
+}
+
+static void make_shared(struct gmem_vm *g, u64 page, u64 nr, u64 flags)
+{
+	set_pages(g, page, nr, 0, flags, 0, UNTOUCHED, "Making pages shared");
+}
+
+static void make_private(struct gmem_vm *g, u64 page, u64 nr, u64 flags)
+{
+	set_pages(g, page, nr, PRIVATE, flags, 0, UNTOUCHED, "Making pages private");
+}
+
+TEST_F_TIMEOUT(file_attributes, capabilities, GMEM_TIMEOUT)
+{
+	struct kvm_memory_attributes vm_wide = {
+		.address = GMEM_GPA,
+		.size = PAGE_SIZE,
+	};
+	struct kvm_vm *vm = self->g.vm;
+
+	TEST_ASSERT_EQ(KVM_CAP_GUEST_MEMFD_MEMORY_ATTRIBUTES, 252);
+	TEST_ASSERT_EQ(KVM_CAP_MEMORY_ATTRIBUTES2_FLAGS, 253);
+	TEST_ASSERT_EQ(sizeof(struct kvm_memory_attributes2), 128ul);
+	TEST_ASSERT_EQ((u64)vm_check_cap(vm, KVM_CAP_GUEST_MEMFD_MEMORY_ATTRIBUTES), PRIVATE);
+	TEST_ASSERT_EQ(vm_check_cap(vm, KVM_CAP_MEMORY_ATTRIBUTES2_FLAGS), ZERO | PRESERVE);
+	TEST_ASSERT_EQ(vm_check_cap(vm, KVM_CAP_MEMORY_ATTRIBUTES), 0);
+	TEST_ASSERT_EQ(vm_check_cap(vm, KVM_CAP_PRE_FAULT_MEMORY), 1);
+
+	TEST_ASSERT(__vm_ioctl(vm, KVM_SET_MEMORY_ATTRIBUTES, &vm_wide) &&
+		    errno == ENOTTY, "KVM_SET_MEMORY_ATTRIBUTES, errno: %d", errno);
+}
+
+/* Without private memory there is nothing to set. */
+TEST_F_TIMEOUT(file_attributes, default_vm, GMEM_TIMEOUT)
+{
+	struct kvm_vm *vm = vm_create_barebones();
+	u64 error_offset = UNTOUCHED;
+	int fd = gmem_create(vm, SZ_2M, 0, 0);
+
+	TEST_ASSERT_EQ(vm_check_cap(vm, KVM_CAP_GUEST_MEMFD_MEMORY_ATTRIBUTES), 0);
+	assert_errno(gmem_set_attributes(fd, 0, PAGE_SIZE, 0, 0, &error_offset),
+		     EINVAL, "Shared in a default VM");
+	assert_errno(gmem_set_attributes(fd, 0, PAGE_SIZE, PRIVATE, 0, &error_offset),
+		     EINVAL, "Private in a default VM");
+	assert_offset(error_offset, UNTOUCHED, "EINVAL");
+	kvm_close(fd);
+	kvm_vm_free(vm);
+}
+
+TEST_F_TIMEOUT(file_attributes, einval, GMEM_TIMEOUT)
+{
+	u64 size = self->g.config.size;
+	const struct {
+		u64 offset, size, attributes, flags;
+		const char *what;
+	} cases[] = {
+		{ 1, PAGE_SIZE, 0, 0, "Offset 1" },
+		{ PAGE_SIZE / 2, PAGE_SIZE, 0, 0, "Offset of half a page" },
+		{ 0, 1, 0, 0, "Size 1" },
+		{ 0, PAGE_SIZE + 8, 0, 0, "Size of a page and 8 bytes" },
+		{ 0, 0, 0, 0, "Size 0" },
+		{ size, PAGE_SIZE, 0, 0, "At the end" },
+		{ size - PAGE_SIZE, 2 * PAGE_SIZE, 0, 0, "Past the end" },
+		{ 0, size + PAGE_SIZE, 0, 0, "Larger than the file" },
+		{ -PAGE_SIZE, PAGE_SIZE, 0, 0, "Wraps to 0" },
+		{ -PAGE_SIZE, 2 * PAGE_SIZE, 0, 0, "Wraps to a page" },
+		{ PAGE_SIZE, -PAGE_SIZE, 0, 0, "Size that wraps" },
+		{ 0, PAGE_SIZE, BIT_ULL(0), 0, "Attribute bit 0" },
+		{ 0, PAGE_SIZE, PRIVATE | BIT_ULL(4), 0, "Private and more" },
+		{ 0, PAGE_SIZE, BIT_ULL(63), 0, "Attribute bit 63" },
+		{ 0, PAGE_SIZE, 0, BIT_ULL(2), "Flag bit 2" },
+		{ 0, PAGE_SIZE, 0, BIT_ULL(63), "Flag bit 63" },
+		{ 0, PAGE_SIZE, 0, ZERO | PRESERVE, "Zero and preserve" },
+		{ 0, PAGE_SIZE, PRIVATE, ZERO | PRESERVE, "Both, to private" },
+		{ 0, PAGE_SIZE, PRIVATE, ZERO, "Zero to private" },
+	};
+	u64 error_offset = UNTOUCHED;
+	int i, ret;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		ret = gmem_set_attributes(self->g.fd, cases[i].offset,
+					  cases[i].size, cases[i].attributes,
+					  cases[i].flags, &error_offset);
+		assert_errno(ret, EINVAL, cases[i].what);
+		assert_offset(error_offset, UNTOUCHED, cases[i].what);
+	}
+}
+
+TEST_F_TIMEOUT(file_attributes, einval_reserved, GMEM_TIMEOUT)
+{
+	struct kvm_memory_attributes2 args;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(args.reserved); i++) {
+		args = (struct kvm_memory_attributes2) { .size = PAGE_SIZE };
+		args.reserved[i] = 1;
+		TEST_ASSERT(ioctl(self->g.fd, KVM_SET_MEMORY_ATTRIBUTES2, &args) &&
+			    errno == EINVAL, "reserved[%d] of 1, errno: %d", i, errno);
+	}
+}
+
+TEST_F_TIMEOUT(file_attributes, efault, GMEM_TIMEOUT)
+{
+	u8 *mem = kvm_mmap(2 * PAGE_SIZE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	struct kvm_memory_attributes2 args = { .size = PAGE_SIZE };
+	int fd = self->g.fd;
+
+	kvm_munmap(mem + PAGE_SIZE, PAGE_SIZE);
+	memcpy(mem + PAGE_SIZE - sizeof(args) / 2, &args, sizeof(args) / 2);
+	TEST_ASSERT(ioctl(fd, KVM_SET_MEMORY_ATTRIBUTES2, NULL) && errno == EFAULT,
+		    "NULL, errno: %d", errno);
+	TEST_ASSERT(ioctl(fd, KVM_SET_MEMORY_ATTRIBUTES2, mem + PAGE_SIZE) &&
+		    errno == EFAULT, "Not mapped, errno: %d", errno);
+	TEST_ASSERT(ioctl(fd, KVM_SET_MEMORY_ATTRIBUTES2,
+			  mem + PAGE_SIZE - sizeof(args) / 2) && errno == EFAULT,
+		    "Half mapped, errno: %d", errno);
+}
+
+TEST_F_TIMEOUT(file_attributes, eopnotsupp, GMEM_TIMEOUT)
+{
+	int want = gmem_has_mmap(&self->g) ? 0 : EOPNOTSUPP;
+
+	set_pages(&self->g, 0, 1, 0, ZERO, want, UNTOUCHED, "ZERO to shared");
+	set_pages(&self->g, 1, 1, 0, PRESERVE, want, UNTOUCHED, "PRESERVE to shared");
+	set_pages(&self->g, 1, 1, PRIVATE, PRESERVE, want, UNTOUCHED,
+		  "PRESERVE to private");
+}
+
+TEST_F_TIMEOUT(file_attributes, eio_other_process, GMEM_TIMEOUT)
+{
+	u64 error_offset = UNTOUCHED;
+	int status;
+	pid_t pid = fork();
+
+	TEST_ASSERT(pid >= 0, "fork() failed, errno: %d", errno);
+	if (!pid)
+		_exit(gmem_set_attributes(self->g.fd, 0, PAGE_SIZE, 0, 0, &error_offset));
+
+	TEST_ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	TEST_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == EIO,
+		    "From another process: wait status 0x%x", status);
+}
+
+/* Reading from the pipe drops the reference that vmsplice() took. */
+static void pin_page(struct gmem_vm *g, u64 page, int pipe_fds[2])
+{
+	struct iovec iov = {
+		.iov_base = gmem_host_page(g, page),
+		.iov_len = PAGE_SIZE,
+	};
+
+	TEST_ASSERT(!pipe(pipe_fds), "pipe() failed, errno: %d", errno);
+	TEST_ASSERT(vmsplice(pipe_fds[1], &iov, 1, 0) == PAGE_SIZE,
+		    "vmsplice() failed, errno: %d", errno);
+}
+
+static void unpin_page(int pipe_fds[2])
+{
+	kvm_close(pipe_fds[0]);
+	kvm_close(pipe_fds[1]);
+}
+
+static void test_eagain(struct gmem_vm *g, u64 first)
+{
+	u64 page = first + 2, nr = 16;
+	int low[2], high[2];
+
+	gmem_set_tags(g, first, nr, 1);
+	gmem_guest_write(g, first, nr);
+	make_shared(g, first, nr, PRESERVE);
+	pin_page(g, page + 5, high);
+	pin_page(g, page, low);
+
+	set_pages(g, first, nr, PRIVATE, PRESERVE, EAGAIN, page * PAGE_SIZE,
+		  "Two pinned pages");
+	gmem_host_check(g, first, GMEM_STEP_ALL);
+	gmem_guest_check(g, first, nr, GMEM_STEP_ALL);
+	set_pages(g, first, nr, PRIVATE, 0, EAGAIN, page * PAGE_SIZE, "Again");
+	gmem_host_check(g, page, GMEM_STEP_ALL);
+
+	/* Nothing changes for a page that is shared already. */
+	make_shared(g, first, nr, PRESERVE);
+	make_private(g, first, 2, PRESERVE);
+	make_private(g, page + 6, 1, PRESERVE);
+
+	unpin_page(low);
+	set_pages(g, first, nr, PRIVATE, PRESERVE, EAGAIN,
+		  (page + 5) * PAGE_SIZE, "One page still pinned");
+	gmem_host_check(g, page, GMEM_STEP_ALL);
+	unpin_page(high);
+	make_private(g, first, nr, PRESERVE);
+	gmem_guest_check(g, first, nr, GMEM_STEP_ALL);
+}
+
+TEST_F_TIMEOUT(file_attributes, eagain, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+
+	if (!gmem_has_mmap(g)) {
+		/* The host cannot get at a page, let alone pin it. */
+		TEST_ASSERT(mmap(NULL, PAGE_SIZE, PROT_READ, MAP_SHARED, g->fd, 0) ==
+			    MAP_FAILED && errno == ENODEV, "mmap(), errno: %d", errno);
+		return;
+	}
+
+	test_eagain(g, 0);
+	test_eagain(g, g->nr_pages - 16);
+}
+
+TEST_F_TIMEOUT(file_attributes, idempotent, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+	struct gmem_leaves before, after;
+
+	TEST_ASSERT_EQ(gmem_pre_fault(g, 0, g->nr_pages), 0);
+	gmem_leaves_raw(g, &before);
+	make_private(g, 0, g->nr_pages, 0);
+	make_private(g, 3, 1, 0);
+	gmem_leaves_raw(g, &after);
+	gmem_assert_leaves(&after, before.nr_1g, before.nr_2m, before.nr_4k,
+			   "Private made private");
+
+	make_shared(g, 3, 1, 0);
+	TEST_ASSERT_EQ(gmem_pre_fault(g, 0, g->nr_pages), 0);
+	gmem_leaves_raw(g, &before);
+	make_shared(g, 3, 1, 0);
+	gmem_leaves_raw(g, &after);
+	gmem_assert_leaves(&after, before.nr_1g, before.nr_2m, before.nr_4k,
+			   "Shared made shared");
+
+	/* All but one page of the range is in the target state already. */
+	make_private(g, 0, g->nr_pages, 0);
+	gmem_leaves_raw(g, &after);
+	TEST_ASSERT(after.nr_2m >= before.nr_2m && after.nr_4k >= before.nr_4k - 1,
+		    "Leaves dropped: pages_2m=%lu of %lu pages_4k=%lu of %lu",
+		    after.nr_2m, before.nr_2m, after.nr_4k, before.nr_4k);
+}
+
+/* ZERO is for pages that change: one that is shared already keeps its data. */
+TEST_F_TIMEOUT(file_attributes, content_flags, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+	u64 page = g->nr_pages / 2 + 1;
+
+	if (!gmem_has_mmap(g)) {
+		set_pages(g, page, 1, 0, ZERO, EOPNOTSUPP, UNTOUCHED, "ZERO");
+		return;
+	}
+
+	gmem_set_tags(g, page, 8, 1);
+	gmem_guest_write(g, page, 8);
+	make_shared(g, page + 1, 1, PRESERVE);
+	gmem_host_check(g, page + 1, GMEM_STEP_ALL);
+	make_shared(g, page, 4, ZERO);
+	gmem_set_tags(g, page, 1, 0);
+	gmem_set_tags(g, page + 2, 2, 0);
+	gmem_host_check(g, page, GMEM_STEP_ALL);
+	gmem_host_check(g, page + 1, GMEM_STEP_ALL);
+	gmem_host_check(g, page + 2, GMEM_STEP_ALL);
+	gmem_guest_check(g, page, 8, GMEM_STEP_ALL);
+
+	gmem_set_tags(g, page, 4, 2);
+	gmem_host_write(g, page);
+	gmem_host_write(g, page + 1);
+	gmem_host_write(g, page + 2);
+	gmem_host_write(g, page + 3);
+	make_private(g, page, 4, PRESERVE);
+	gmem_guest_check(g, page, 8, GMEM_STEP_ALL);
+}
+
+/* Without MMAP the file's own page is zeroed when it is private again. */
+TEST_F_TIMEOUT(file_attributes, contents_without_mmap, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+
+	if (gmem_has_mmap(g)) {
+		TEST_ASSERT_EQ((u64)vm_check_cap(g->vm, KVM_CAP_MEMORY_ATTRIBUTES2_FLAGS) &
+			       PRESERVE, PRESERVE);
+		return;
+	}
+
+	gmem_set_tags(g, 0, 8, 1);
+	gmem_guest_write(g, 0, 8);
+	make_shared(g, 2, 3, 0);
+	gmem_set_tags(g, 2, 3, 2);
+	gmem_host_write(g, 2);
+	gmem_host_write(g, 3);
+	gmem_host_write(g, 4);
+	gmem_guest_check(g, 0, 8, GMEM_STEP_ALL);
+
+	make_private(g, 2, 2, 0);
+	gmem_set_tags(g, 2, 2, 0);
+	gmem_guest_check(g, 0, 8, GMEM_STEP_ALL);
+}
+
+TEST_F_TIMEOUT(file_attributes, host_faults, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+	u64 page = g->nr_pages / 4;
+
+	if (!gmem_has_mmap(g)) {
+		TEST_ASSERT(mmap(NULL, PAGE_SIZE, PROT_READ, MAP_SHARED, g->fd, 0) ==
+			    MAP_FAILED && errno == ENODEV, "mmap(), errno: %d", errno);
+		return;
+	}
+
+	TEST_ASSERT_EQ(gmem_host_access(gmem_host_page(g, page), false), BUS_ADRERR);
+	TEST_ASSERT_EQ(gmem_host_access(gmem_host_page(g, page), true), BUS_ADRERR);
+	make_shared(g, page, 1, 0);
+	TEST_ASSERT_EQ(gmem_host_access(gmem_host_page(g, page), false), 0);
+	TEST_ASSERT_EQ(gmem_host_access(gmem_host_page(g, page), true), 0);
+	TEST_ASSERT_EQ(gmem_host_access(gmem_host_page(g, page - 1), false), BUS_ADRERR);
+	TEST_ASSERT_EQ(gmem_host_access(gmem_host_page(g, page + 1), true), BUS_ADRERR);
+	make_private(g, page, 1, 0);
+	TEST_ASSERT_EQ(gmem_host_access(gmem_host_page(g, page), false), BUS_ADRERR);
+	TEST_ASSERT_EQ(gmem_host_access(gmem_host_page(g, page), true), BUS_ADRERR);
+}
+
+/* KVM looks for a page where its attribute says that it is. */
+TEST_F_TIMEOUT(file_attributes, kvm_faults, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+	u64 page = 7;
+
+	gmem_set_tags(g, 0, 16, 1);
+	gmem_guest_write(g, 0, 16);
+	if (gmem_has_mmap(g)) {
+		/* No mapping of the host's is needed for either. */
+		kvm_madvise(g->shared, g->config.size, MADV_DONTNEED);
+		make_shared(g, page, 1, PRESERVE);
+		gmem_guest_check(g, 0, 16, GMEM_STEP_ALL);
+		return;
+	}
+
+	TEST_ASSERT(!mprotect(g->shared, g->config.size, PROT_NONE), "mprotect()");
+	gmem_guest_check(g, 0, 16, GMEM_STEP_ALL);
+	make_shared(g, page, 1, 0);
+	TEST_ASSERT_EQ(gmem_guest_run(g, GMEM_TOUCH, page, 1, 0), EFAULT);
+	gmem_guest_check(g, page + 1, 1, GMEM_STEP_ALL);
+	make_private(g, page, 1, 0);
+	gmem_set_tags(g, page, 1, 0);
+	gmem_guest_check(g, 0, 16, GMEM_STEP_ALL);
+}
+
+static void whole_file_in_place(struct gmem_vm *g)
+{
+	u64 last = g->nr_pages - 1;
+
+	gmem_set_tags(g, 0, g->nr_pages, 1);
+	gmem_guest_write(g, 0, g->nr_pages);
+	make_shared(g, 0, g->nr_pages, PRESERVE);
+	gmem_host_check(g, 0, GMEM_STEP_ALL);
+	gmem_host_check(g, last, GMEM_STEP_ALL);
+	gmem_set_tags(g, last, 1, 2);
+	gmem_host_write(g, last);
+	gmem_guest_check(g, 0, g->nr_pages, GMEM_STEP_SPREAD);
+
+	make_private(g, 0, g->nr_pages, PRESERVE);
+	TEST_ASSERT_EQ(gmem_host_access(gmem_host_page(g, 0), false), BUS_ADRERR);
+	TEST_ASSERT_EQ(gmem_host_access(gmem_host_page(g, last), false), BUS_ADRERR);
+	gmem_guest_check(g, 0, g->nr_pages, GMEM_STEP_SPREAD);
+}
+
+TEST_F_TIMEOUT(file_attributes, whole_file, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+	u8 order = g->config.order;
+	struct gmem_leaves leaves;
+
+	if (gmem_has_mmap(g)) {
+		whole_file_in_place(g);
+	} else {
+		make_shared(g, 0, g->nr_pages, 0);
+		make_private(g, 0, g->nr_pages, 0);
+		gmem_guest_check(g, 0, g->nr_pages, GMEM_STEP_SPREAD);
+	}
+
+	TEST_ASSERT_EQ(gmem_pre_fault(g, 0, g->nr_pages), 0);
+	gmem_leaves(g, &leaves);
+	gmem_assert_leaves(&leaves, order == ORDER_1G, order == ORDER_2M,
+			   order ? 0 : g->nr_pages, "The file private again");
+}
+
+/* A file that starts shared is the host's to fill before the guest runs. */
+TEST_F_TIMEOUT(file_attributes, init_shared, GMEM_TIMEOUT)
+{
+	struct gmem_config config = self->g.config;
+	struct gmem_vm g;
+
+	config.flags = GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED;
+	gmem_vm_free(&self->g);
+	gmem_vm_create(&g, &config);
+	gmem_set_tags(&g, 5, 3, 1);
+	gmem_host_write(&g, 5);
+	gmem_host_write(&g, 6);
+	gmem_host_write(&g, 7);
+	make_private(&g, 6, 1, PRESERVE);
+	TEST_ASSERT_EQ(gmem_host_access(gmem_host_page(&g, 6), false), BUS_ADRERR);
+	TEST_ASSERT_EQ(gmem_host_access(gmem_host_page(&g, 5), false), 0);
+	gmem_guest_check(&g, 0, g.nr_pages, GMEM_STEP_SPREAD);
+
+	make_private(&g, 0, g.nr_pages, PRESERVE);
+	TEST_ASSERT_EQ(gmem_host_access(gmem_host_page(&g, 5), false), BUS_ADRERR);
+	gmem_guest_check(&g, 0, g.nr_pages, GMEM_STEP_SPREAD);
+	self->g = g;
+}
+
+/* kvm.vm_memory_attributes=1 */
+FIXTURE(vm_attributes)
+{
+	struct gmem_vm g;
+	u64 nr_hugepages;
+};
+
+FIXTURE_VARIANT(vm_attributes)
+{
+	u8 order;
+};
+
+FIXTURE_VARIANT_ADD(vm_attributes, 4k) {
+	.order = 0,
+};
+
+FIXTURE_VARIANT_ADD(vm_attributes, 2m) {
+	.order = ORDER_2M,
+};
+
+FIXTURE_VARIANT_ADD(vm_attributes, 1g) {
+	.order = ORDER_1G,
+};
+
+FIXTURE_SETUP(vm_attributes)
+{
+	set_up(&self->g, variant->order, 0, &self->nr_hugepages);
+}
+
+FIXTURE_TEARDOWN(vm_attributes)
+{
+	tear_down(&self->g, self->nr_hugepages);
+}
+
+TEST_F_TIMEOUT(vm_attributes, capabilities, GMEM_TIMEOUT)
+{
+	struct kvm_vm *vm = self->g.vm;
+
+	TEST_ASSERT_EQ(vm_check_cap(vm, KVM_CAP_GUEST_MEMFD_MEMORY_ATTRIBUTES), 0);
+	TEST_ASSERT_EQ(vm_check_cap(vm, KVM_CAP_MEMORY_ATTRIBUTES2_FLAGS), 0);
+	TEST_ASSERT_EQ((u64)vm_check_cap(vm, KVM_CAP_MEMORY_ATTRIBUTES), PRIVATE);
+	TEST_ASSERT_EQ(vm_check_cap(vm, KVM_CAP_PRE_FAULT_MEMORY), 1);
+	TEST_ASSERT(!(vm_check_cap(vm, KVM_CAP_GUEST_MEMFD_FLAGS) &
+		      GUEST_MEMFD_FLAG_INIT_SHARED), "INIT_SHARED is offered");
+}
+
+TEST_F_TIMEOUT(vm_attributes, enotty, GMEM_TIMEOUT)
+{
+	set_pages(&self->g, 0, 1, 0, 0, ENOTTY, UNTOUCHED, "To shared");
+	set_pages(&self->g, 0, 1, PRIVATE, 0, ENOTTY, UNTOUCHED, "To private");
+	set_pages(&self->g, 0, 0, -1ull, -1ull, ENOTTY, UNTOUCHED, "Nonsense");
+}
+
+/* Private and shared pages are different memory, and both keep their data. */
+TEST_F_TIMEOUT(vm_attributes, contents, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+
+	gmem_set_tags(g, 0, 16, 1);
+	gmem_guest_write(g, 0, 16);
+	gmem_convert(g, 3, 2, false);
+	gmem_set_tags(g, 3, 2, 2);
+	gmem_host_write(g, 3);
+	gmem_host_write(g, 4);
+	gmem_guest_check(g, 0, 16, GMEM_STEP_ALL);
+	gmem_convert(g, 3, 2, true);
+	gmem_set_tags(g, 3, 2, 1);
+	gmem_guest_check(g, 0, 16, GMEM_STEP_ALL);
+	gmem_convert(g, 4, 1, false);
+	gmem_set_tags(g, 4, 1, 2);
+	gmem_guest_check(g, 0, 16, GMEM_STEP_ALL);
+}
+
+/* Add "-f FIXTURE" for the mode, unless the caller chooses what to run. */
+int main(int argc, char **argv)
+{
+	char *args[4] = { argv[0] };
+
+	if (argc > 1)
+		return test_harness_run(argc, argv);
+
+	args[1] = "-f";
+	args[2] = gmem_vm_wide_attributes() ? "vm_attributes" : "file_attributes";
+	return test_harness_run(3, args);
+}

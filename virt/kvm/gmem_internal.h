@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Between guest_memfd.c and the files virt/kvm/gmem_*.c
+ *
+ * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
+ */
+#ifndef __KVM_GMEM_INTERNAL_H__
+#define __KVM_GMEM_INTERNAL_H__
+
+#include <linux/cleanup.h>
+#include <linux/fs.h>
+#include <linux/hugetlb_gmem.h>
+#include <linux/kvm_host.h>
+#include <linux/maple_tree.h>
+#include <linux/mempolicy.h>
+
+#ifdef CONFIG_KVM_GUEST_MEMFD_HUGETLB
+/**
+ * struct kvm_gmem_state - what a guest_memfd inode has beyond its folios
+ * @flags: GUEST_MEMFD_FLAG_* of the creation
+ * @attributes: with kvm.vm_memory_attributes=0, an entry for each range of
+ *	pages of one attribute; protected by the invalidate_lock, read under RCU
+ * @hugetlb: the HugeTLB pages; NULL without GUEST_MEMFD_FLAG_HUGETLB
+ * @page_order: log2 of the pages in a huge page; 0 without
+ */
+struct kvm_gmem_state {
+	u64			flags;
+	struct maple_tree	attributes;
+	struct hugetlb_gmem	*hugetlb;
+	unsigned int		page_order;
+};
+#else
+struct kvm_gmem_state {
+};
+#endif
+
+/* A range of pages of a file, end exclusive. */
+struct kvm_gmem_range {
+	pgoff_t start;
+	pgoff_t end;
+};
+
+/* guest_memfd.c */
+struct kvm_gmem_state *kvm_gmem_state(struct inode *inode);
+struct mempolicy *kvm_gmem_lookup_policy(struct inode *inode, pgoff_t index);
+struct kvm *kvm_gmem_file_kvm(struct file *file);
+void kvm_gmem_invalidate_start(struct inode *inode, pgoff_t start, pgoff_t end);
+void kvm_gmem_invalidate_end(struct inode *inode, pgoff_t start, pgoff_t end);
+
+#ifdef CONFIG_KVM_GUEST_MEMFD_HUGETLB
+/* gmem_attributes.c */
+int kvm_gmem_init_attributes(struct inode *inode);
+void kvm_gmem_destroy_attributes(struct inode *inode);
+bool kvm_gmem_attribute_private(struct inode *inode, pgoff_t index,
+				pgoff_t *last);
+void *kvm_gmem_attribute_entry(bool to_private);
+long kvm_gmem_ioctl(struct file *file, unsigned int ioctl, unsigned long arg);
+
+/* gmem_hugetlb.c */
+int kvm_gmem_check_create(const struct kvm_create_guest_memfd *args);
+int kvm_gmem_init_state(struct inode *inode, u64 flags, unsigned int page_order);
+void kvm_gmem_destroy_state(struct inode *inode);
+void kvm_gmem_evict_inode(struct inode *inode);
+void kvm_gmem_defer_error(struct folio *folio);
+void kvm_gmem_drain_errors(void);
+long kvm_gmem_hugetlb_fallocate(struct inode *inode, int mode, loff_t offset,
+				loff_t len);
+struct hugetlb_gmem_extent *kvm_gmem_next_extent(struct inode *inode,
+						 pgoff_t *index, pgoff_t end);
+void kvm_gmem_hugetlb_zero(struct inode *inode, pgoff_t start, pgoff_t end);
+vm_fault_t kvm_gmem_hugetlb_fault(struct vm_fault *vmf);
+int kvm_gmem_hugetlb_get_pfn(struct kvm_memory_slot *slot, struct inode *inode,
+			     gfn_t gfn, pgoff_t index, kvm_pfn_t *pfn,
+			     struct page **page, int *max_order);
+
+/* gmem_convert.c */
+int kvm_gmem_convert(struct inode *inode, pgoff_t start, pgoff_t end,
+		     bool to_private, u64 flags, pgoff_t *error_index);
+int kvm_gmem_wait_unpinned(struct inode *inode, pgoff_t start, pgoff_t end);
+int kvm_gmem_split_block(struct inode *inode, pgoff_t index);
+int kvm_gmem_fit_layout(struct inode *inode, struct hugetlb_gmem_extent *extent);
+
+static inline bool kvm_gmem_is_hugetlb(struct inode *inode)
+{
+	return kvm_gmem_state(inode)->page_order;
+}
+
+static inline bool kvm_gmem_has_attributes(void)
+{
+	return !vm_memory_attributes;
+}
+
+/* Faults of the host must not see an attribute that is about to change. */
+static inline void kvm_gmem_hold_attributes(struct inode *inode)
+{
+	if (kvm_gmem_has_attributes())
+		filemap_invalidate_lock_shared(inode->i_mapping);
+}
+
+static inline void kvm_gmem_release_attributes(struct inode *inode)
+{
+	if (kvm_gmem_has_attributes())
+		filemap_invalidate_unlock_shared(inode->i_mapping);
+}
+
+/*
+ * KVM chose the size of a mapping before it took mmu_lock.  Turn away every
+ * fault in an extent of which a part changes, not just in that part.
+ */
+static inline void kvm_gmem_invalidate_extents(struct kvm *kvm,
+					       const struct kvm_gfn_range *range)
+{
+	/* NULL while the file is released; the binding is stable otherwise. */
+	struct file *file = range->slot->gmem.file;
+	gfn_t nr = 1UL << HUGETLB_GMEM_MAX_ORDER;
+
+	if (file && (kvm_gmem_has_attributes() ||
+		     kvm_gmem_is_hugetlb(file_inode(file))))
+		kvm_mmu_invalidate_range_add(kvm, round_down(range->start, nr),
+					     round_up(range->end, nr));
+}
+#else
+#define kvm_gmem_ioctl NULL
+#define kvm_gmem_evict_inode NULL
+
+static inline int kvm_gmem_check_create(const struct kvm_create_guest_memfd *args)
+{
+	return 0;
+}
+
+static inline int kvm_gmem_init_state(struct inode *inode, u64 flags,
+				      unsigned int page_order)
+{
+	return 0;
+}
+
+static inline void kvm_gmem_destroy_state(struct inode *inode)
+{
+}
+
+static inline void kvm_gmem_defer_error(struct folio *folio)
+{
+}
+
+static inline void kvm_gmem_drain_errors(void)
+{
+}
+
+static inline bool kvm_gmem_attribute_private(struct inode *inode, pgoff_t index,
+					      pgoff_t *last)
+{
+	return false;
+}
+
+static inline long kvm_gmem_hugetlb_fallocate(struct inode *inode, int mode,
+					      loff_t offset, loff_t len)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline vm_fault_t kvm_gmem_hugetlb_fault(struct vm_fault *vmf)
+{
+	return VM_FAULT_SIGBUS;
+}
+
+static inline int
+kvm_gmem_hugetlb_get_pfn(struct kvm_memory_slot *slot, struct inode *inode,
+			 gfn_t gfn, pgoff_t index, kvm_pfn_t *pfn,
+			 struct page **page, int *max_order)
+{
+	return -EFAULT;
+}
+
+static inline bool kvm_gmem_is_hugetlb(struct inode *inode)
+{
+	return false;
+}
+
+static inline bool kvm_gmem_has_attributes(void)
+{
+	return false;
+}
+
+static inline void kvm_gmem_hold_attributes(struct inode *inode)
+{
+}
+
+static inline void kvm_gmem_release_attributes(struct inode *inode)
+{
+}
+
+static inline void kvm_gmem_invalidate_extents(struct kvm *kvm,
+					       const struct kvm_gfn_range *range)
+{
+}
+#endif /* CONFIG_KVM_GUEST_MEMFD_HUGETLB */
+
+DEFINE_LOCK_GUARD_1(kvm_gmem_attributes, struct inode,
+		    kvm_gmem_hold_attributes(_T->lock),
+		    kvm_gmem_release_attributes(_T->lock))
+
+#endif /* __KVM_GMEM_INTERNAL_H__ */
