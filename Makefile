@@ -62,7 +62,8 @@ test: packages
 	@scripts/test '$(T)'
 
 .PHONY: test-long
-test-long: packages
+test-long:
+	@scripts/install-packages clang libclang-rt-14-dev
 	@scripts/test --long '$(T)'
 
 .PHONY: shell
