@@ -75,8 +75,10 @@ hugetlb_gmem_create(struct address_space *mapping, unsigned int order,
 {
 	struct hstate *h = size_to_hstate(PAGE_SIZE << order);
 	unsigned long nr_pages = size >> PAGE_SHIFT;
-	struct hugetlb_gmem *gmem = kzalloc_obj(*gmem, GFP_KERNEL_ACCOUNT);
+	struct hugetlb_gmem *gmem;
 
+	gmem = hugetlb_gmem_should_fail() ? NULL :
+	       kzalloc_obj(*gmem, GFP_KERNEL_ACCOUNT);
 	if (!gmem)
 		return ERR_PTR(-ENOMEM);
 
@@ -91,7 +93,8 @@ hugetlb_gmem_create(struct address_space *mapping, unsigned int order,
 					      &gmem->rsvd))
 		goto err_free;
 
-	gmem->subpool = hugepage_new_subpool(h, gmem->nr_extents,
+	gmem->subpool = hugetlb_gmem_should_fail() ? NULL :
+			hugepage_new_subpool(h, gmem->nr_extents,
 					     gmem->nr_extents);
 	if (!gmem->subpool)
 		goto err_uncharge;
@@ -159,7 +162,8 @@ static struct hugetlb_gmem_extent *new_extent(struct hugetlb_gmem *gmem,
 	unsigned int nr_blocks = 1U << (order - HUGETLB_GMEM_BLOCK_ORDER);
 	struct hugetlb_gmem_extent *extent;
 
-	extent = kzalloc_flex(*extent, layout, nr_blocks, GFP_KERNEL_ACCOUNT);
+	extent = hugetlb_gmem_should_fail() ? NULL :
+		 kzalloc_flex(*extent, layout, nr_blocks, GFP_KERNEL_ACCOUNT);
 	if (!extent)
 		return NULL;
 
@@ -218,7 +222,8 @@ struct hugetlb_gmem_extent *hugetlb_gmem_get_extent(struct hugetlb_gmem *gmem,
 	if (!extent)
 		return ERR_PTR(-ENOMEM);
 
-	old = xa_cmpxchg(&gmem->extents, i, NULL, extent, GFP_KERNEL_ACCOUNT);
+	old = hugetlb_gmem_should_fail() ? xa_mk_internal(-ENOMEM) :
+	      xa_cmpxchg(&gmem->extents, i, NULL, extent, GFP_KERNEL_ACCOUNT);
 	if (!old)
 		return extent;
 
@@ -348,6 +353,9 @@ static int store_pfns(struct hugetlb_gmem_extent *extent, void *entry)
 	unsigned int order = ilog2(extent->nr_blocks);
 	XA_STATE_ORDER(xas, &hugetlb_gmem_extents, index, order);
 
+	if (entry && hugetlb_gmem_should_fail())
+		return -ENOMEM;
+
 	do {
 		xas_lock(&xas);
 		xas_store(&xas, entry);
@@ -415,6 +423,9 @@ static int add_to_page_cache(struct hugetlb_gmem_extent *extent,
 	struct address_space *mapping = extent->gmem->mapping;
 	unsigned long nr = extent_pages(extent);
 	XA_STATE_ORDER(xas, &mapping->i_pages, extent->index, extent->order);
+
+	if (hugetlb_gmem_should_fail())
+		return -ENOMEM;
 
 	mapping_set_update(&xas, mapping);
 	folio_ref_add(folio, nr);

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /sys/kernel/debug/hugetlb_gmem/extents: how HugeTLB pages are split
+ * See and disturb the HugeTLB pages of guest_memfds, for development
  *
- * A line for each HugeTLB page that a guest_memfd holds, by pfn:
+ * /sys/kernel/debug/fail_hugetlb_gmem/ makes allocations fail, see
+ * Documentation/fault-injection/fault-injection.rst.
+ *
+ * /sys/kernel/debug/hugetlb_gmem/extents has a line for each HugeTLB page that a
+ * guest_memfd holds, by pfn:
  *
  *	ino=1034 index=262144 pfn=1572864 order=18 folios=17:1,16:1,...,9:1,0:512
  *
  * "folios" lists number of folios by order.  See Documentation/mm/hugetlb_gmem.rst.
  */
 #include <linux/debugfs.h>
+#include <linux/fault-inject.h>
 #include <linux/mm.h>
 #include <linux/seq_file.h>
 
@@ -56,11 +61,39 @@ static int extents_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(extents);
 
+#ifdef CONFIG_FAULT_INJECTION
+static DECLARE_FAULT_ATTR(fail_hugetlb_gmem);
+
+/**
+ * hugetlb_gmem_should_fail - is the next allocation to fail?
+ *
+ * Asked before each allocation that the two halves make for a file, an extent
+ * or a conversion; not by those of the pool itself.
+ *
+ * Return: true if so.
+ */
+bool hugetlb_gmem_should_fail(void)
+{
+	return should_fail(&fail_hugetlb_gmem, 1);
+}
+EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_should_fail, "kvm");
+
+static void __init create_fault_attr(void)
+{
+	fault_create_debugfs_attr("fail_hugetlb_gmem", NULL, &fail_hugetlb_gmem);
+}
+#else
+static void __init create_fault_attr(void)
+{
+}
+#endif /* CONFIG_FAULT_INJECTION */
+
 static int __init hugetlb_gmem_debug_init(void)
 {
 	struct dentry *dir = debugfs_create_dir("hugetlb_gmem", NULL);
 
 	debugfs_create_file("extents", 0400, dir, NULL, &extents_fops);
+	create_fault_attr();
 	return 0;
 }
 late_initcall(hugetlb_gmem_debug_init);

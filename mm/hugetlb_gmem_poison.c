@@ -136,7 +136,8 @@ static unsigned long *alloc_bitmap(unsigned long pfn, unsigned long *nr)
 		if (extent && !READ_ONCE(extent->poison))
 			*nr = extent_pages(extent);
 	}
-	return *nr ? bitmap_zalloc(*nr, GFP_KERNEL) : NULL;
+	return *nr && !hugetlb_gmem_should_fail() ?
+	       bitmap_zalloc(*nr, GFP_KERNEL) : NULL;
 }
 
 /**

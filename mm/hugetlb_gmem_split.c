@@ -235,8 +235,9 @@ static int add_nodes(struct hugetlb_gmem_relayout *relayout, unsigned int step,
 {
 	struct hugetlb_gmem_extent *extent = relayout->extent;
 	struct address_space *mapping = extent->gmem->mapping;
-	struct split_nodes *nodes = kzalloc_obj(*nodes);
+	struct split_nodes *nodes;
 
+	nodes = hugetlb_gmem_should_fail() ? NULL : kzalloc_obj(*nodes);
 	if (!nodes)
 		return -ENOMEM;
 
@@ -247,6 +248,9 @@ static int add_nodes(struct hugetlb_gmem_relayout *relayout, unsigned int step,
 	xas_set_order(&nodes->xas, extent->index + offset, order);
 	mapping_set_update(&nodes->xas, mapping);
 	list_add_tail(&nodes->list, &relayout->nodes);
+
+	if (hugetlb_gmem_should_fail())
+		return -ENOMEM;
 
 	xas_split_alloc(&nodes->xas, extent_folio(extent, offset), old_order,
 			GFP_KERNEL);
@@ -328,7 +332,8 @@ hugetlb_gmem_new_relayout(struct hugetlb_gmem_extent *extent)
 {
 	struct hugetlb_gmem_relayout *relayout;
 
-	relayout = kzalloc_flex(*relayout, to, extent->nr_blocks);
+	relayout = hugetlb_gmem_should_fail() ? NULL :
+		   kzalloc_flex(*relayout, to, extent->nr_blocks);
 	if (!relayout)
 		return NULL;
 

@@ -73,7 +73,8 @@ static int alloc_vmemmap(struct list_head *pages, unsigned long nr, int nid)
 	unsigned long i;
 
 	for (i = 0; i < nr; i++) {
-		page = alloc_pages_node(nid, GFP_KERNEL | __GFP_RETRY_MAYFAIL, 0);
+		page = hugetlb_gmem_should_fail() ? NULL :
+		       alloc_pages_node(nid, GFP_KERNEL | __GFP_RETRY_MAYFAIL, 0);
 		if (!page) {
 			memmap_pages_add(i);
 			free_vmemmap(pages);

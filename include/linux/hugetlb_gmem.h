@@ -206,4 +206,13 @@ static inline void hugetlb_gmem_move_cgroup(struct hugetlb_cgroup *from,
 }
 #endif /* CONFIG_HUGETLB_GMEM */
 
+#if defined(CONFIG_HUGETLB_GMEM_DEBUG) && defined(CONFIG_FAULT_INJECTION)
+bool hugetlb_gmem_should_fail(void);
+#else
+static inline bool hugetlb_gmem_should_fail(void)
+{
+	return false;
+}
+#endif
+
 #endif /* _LINUX_HUGETLB_GMEM_H */

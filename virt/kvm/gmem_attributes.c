@@ -44,7 +44,8 @@ int kvm_gmem_init_attributes(struct inode *inode)
 	mas_set_range(&mas, 0, last);
 
 	filemap_invalidate_lock(inode->i_mapping);
-	ret = mas_store_gfp(&mas, kvm_gmem_attribute_entry(to_private),
+	ret = hugetlb_gmem_should_fail() ? -ENOMEM :
+	      mas_store_gfp(&mas, kvm_gmem_attribute_entry(to_private),
 			    GFP_KERNEL_ACCOUNT);
 	filemap_invalidate_unlock(inode->i_mapping);
 	return ret;

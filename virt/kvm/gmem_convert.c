@@ -143,7 +143,8 @@ static int plan_steps(struct conversion *conv,
 	unsigned int nr = extent->nr_blocks;
 	u8 *blocks;
 
-	blocks = kmalloc(nr, GFP_KERNEL_ACCOUNT);
+	blocks = hugetlb_gmem_should_fail() ? NULL :
+		 kmalloc(nr, GFP_KERNEL_ACCOUNT);
 	if (!blocks)
 		return -ENOMEM;
 
@@ -155,7 +156,8 @@ static int plan_steps(struct conversion *conv,
 	if (!relayout->nr_steps)
 		return 0;
 
-	relayout->steps = kvmalloc_array(relayout->nr_steps,
+	relayout->steps = hugetlb_gmem_should_fail() ? NULL :
+			  kvmalloc_array(relayout->nr_steps,
 					 sizeof(*relayout->steps),
 					 GFP_KERNEL_ACCOUNT);
 	if (!relayout->steps)
@@ -238,7 +240,8 @@ static int plan_ranges(struct conversion *conv)
 	if (!conv->nr_ranges)
 		return 0;
 
-	conv->ranges = kvmalloc_array(conv->nr_ranges, sizeof(*conv->ranges),
+	conv->ranges = hugetlb_gmem_should_fail() ? NULL :
+		       kvmalloc_array(conv->nr_ranges, sizeof(*conv->ranges),
 				      GFP_KERNEL_ACCOUNT);
 	if (!conv->ranges)
 		return -ENOMEM;
@@ -415,6 +418,8 @@ static int prepare_attributes(struct conversion *conv)
 		last = mas->last;
 
 	mas_set_range(mas, first, last);
+	if (hugetlb_gmem_should_fail())
+		return -ENOMEM;
 	return mas_preallocate(mas, entry, GFP_KERNEL_ACCOUNT);
 }
 
@@ -707,7 +712,7 @@ int kvm_gmem_split_block(struct inode *inode, pgoff_t index)
 		goto out;
 
 	/* No attribute changes, but stage 2 must not keep the large mapping. */
-	block = kvmalloc_obj(*block);
+	block = hugetlb_gmem_should_fail() ? NULL : kvmalloc_obj(*block);
 	if (!block) {
 		ret = -ENOMEM;
 		goto out;

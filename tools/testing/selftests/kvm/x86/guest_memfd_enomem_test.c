@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Fail each allocation for a guest_memfd in turn, by fail_hugetlb_gmem: the
+ * 1st, the 2nd, ... until an operation makes fewer.  Creation, allocation and
+ * conversion then return ENOMEM, and leave everything as it was.
+ *
+ * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
+ */
+#include <linux/falloc.h>
+
+#include "guest_memfd_util.h"
+#include "kvm_test_harness.h"
+
+#define FAIL_DIR	"/sys/kernel/debug/fail_hugetlb_gmem/"
+#define EXTENTS		"/sys/kernel/debug/hugetlb_gmem/extents"
+#define LAYOUT_MAX	4096
+/* Of many allocations that are all alike, fail some. */
+#define NR_EACH		64
+
+FIXTURE(guest_memfd_enomem)
+{
+	struct gmem_vm g;
+	struct hugetlb_pool pool;
+	u64 page_size;
+	u64 nr_hugepages;
+};
+
+FIXTURE_VARIANT(guest_memfd_enomem)
+{
+	u8 order;
+	u64 nr_extents;
+};
+
+FIXTURE_VARIANT_ADD(guest_memfd_enomem, 2m) {
+	.order = ORDER_2M,
+	.nr_extents = 3,
+};
+
+FIXTURE_VARIANT_ADD(guest_memfd_enomem, 1g) {
+	.order = ORDER_1G,
+	.nr_extents = 2,
+};
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+
+	TEST_ASSERT(fd >= 0 && write(fd, text, strlen(text)) == strlen(text),
+		    "Writing '%s' to %s, errno: %d", text, path, errno);
+	kvm_close(fd);
+}
+
+static size_t read_file(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY);
+	ssize_t len;
+
+	TEST_ASSERT(fd >= 0, "Opening %s, errno: %d", path, errno);
+	len = read(fd, text, size - 1);
+	TEST_ASSERT(len >= 0 && len < size - 1, "Reading %s: %ld", path, len);
+	text[len] = 0;
+	kvm_close(fd);
+	return len;
+}
+
+static void set_fault(const char *name, u64 value)
+{
+	char path[128], text[32];
+
+	snprintf(path, sizeof(path), FAIL_DIR "%s", name);
+	snprintf(text, sizeof(text), "%lu", value);
+	write_file(path, text);
+}
+
+/* Fail the @number-th allocation from here, of this task. */
+static void arm(u64 number)
+{
+	set_fault("space", number);
+	set_fault("times", 1);
+	set_fault("probability", 100);
+}
+
+/* Return true if an allocation has been made to fail. */
+static bool disarm(void)
+{
+	char text[32];
+
+	set_fault("probability", 0);
+	read_file(FAIL_DIR "times", text, sizeof(text));
+	return !atoi(text);
+}
+
+static u64 next_number(u64 number)
+{
+	return number + (number < NR_EACH ? 1 : number / 4);
+}
+
+static void set_up_faults(void)
+{
+	TEST_ASSERT(!access(FAIL_DIR "times", W_OK),
+		    "No " FAIL_DIR ": set CONFIG_HUGETLB_GMEM_DEBUG and CONFIG_FAULT_INJECTION");
+	set_fault("interval", 1);
+	set_fault("verbose", 0);
+	write_file(FAIL_DIR "task-filter", "Y");
+	write_file("/proc/self/make-it-fail", "1");
+}
+
+FIXTURE_SETUP(guest_memfd_enomem)
+{
+	struct gmem_config config = {
+		.order = variant->order,
+		.size = variant->nr_extents * gmem_page_size(variant->order),
+		.flags = GUEST_MEMFD_FLAG_MMAP,
+		.vm_type = KVM_X86_SW_PROTECTED_VM,
+	};
+
+	set_up_faults();
+	self->page_size = gmem_page_size(variant->order);
+	self->nr_hugepages = hugetlb_pool_require(self->page_size,
+						  variant->nr_extents);
+	hugetlb_pool_read(self->page_size, &self->pool);
+	gmem_vm_create(&self->g, &config);
+}
+
+FIXTURE_TEARDOWN(guest_memfd_enomem)
+{
+	gmem_vm_free(&self->g);
+	hugetlb_pool_assert_eq(self->page_size, &self->pool);
+	hugetlb_pool_set(self->page_size, self->nr_hugepages);
+}
+
+TEST_F_TIMEOUT(guest_memfd_enomem, create, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+	struct gmem_config config = g->config;
+	struct hugetlb_pool pool;
+	u64 number;
+	int fd;
+
+	/* Make room for a second file. */
+	gmem_vm_free(g);
+	g->vm = vm_create_barebones_type(KVM_X86_SW_PROTECTED_VM);
+	hugetlb_pool_read(self->page_size, &pool);
+	for (number = 1;; number = next_number(number)) {
+		arm(number);
+		fd = __gmem_create(g->vm, config.size, config.flags, config.order);
+		if (!disarm())
+			break;
+		TEST_ASSERT(fd < 0 && errno == ENOMEM,
+			    "Allocation %lu failed: fd %d, errno: %d", number, fd, errno);
+		hugetlb_pool_assert_eq(self->page_size, &pool);
+	}
+	TEST_ASSERT(fd >= 0, "Nothing failed, errno: %d", errno);
+	TEST_ASSERT(number > 3, "Only %lu allocations", number - 1);
+	kvm_close(fd);
+	kvm_vm_free(g->vm);
+	gmem_vm_create(g, &config);
+}
+
+TEST_F_TIMEOUT(guest_memfd_enomem, allocate, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+	struct hugetlb_pool pool;
+	u64 number;
+	int ret;
+
+	hugetlb_pool_read(self->page_size, &pool);
+	for (number = 1;; number = next_number(number)) {
+		arm(number);
+		ret = fallocate(g->fd, FALLOC_FL_KEEP_SIZE, 0, PAGE_SIZE);
+		if (!disarm())
+			break;
+		TEST_ASSERT(ret && errno == ENOMEM,
+			    "Allocation %lu failed: %d, errno: %d", number, ret, errno);
+		hugetlb_pool_assert_eq(self->page_size, &pool);
+	}
+	TEST_ASSERT(!ret, "Nothing failed, errno: %d", errno);
+	TEST_ASSERT(number > 3, "Only %lu allocations", number - 1);
+}
+
+struct range {
+	u64 first;
+	u64 nr;
+	bool to_private;
+};
+
+/* What only the right attribute allows, at both ends and on both sides. */
+static void assert_attributes(struct gmem_vm *g, const struct range *range,
+			      bool inside, bool outside)
+{
+	u64 last = range->first + range->nr - 1;
+
+	TEST_ASSERT_EQ(!gmem_host_access(gmem_host_page(g, range->first), false), inside);
+	TEST_ASSERT_EQ(!gmem_host_access(gmem_host_page(g, last), false), inside);
+	TEST_ASSERT_EQ(!gmem_host_access(gmem_host_page(g, range->first - 1), false), outside);
+	TEST_ASSERT_EQ(!gmem_host_access(gmem_host_page(g, last + 1), false), outside);
+}
+
+/* The start of the range, or of an extent in it. */
+static void assert_error_offset(struct gmem_vm *g, const struct range *range,
+				u64 error_offset)
+{
+	u64 first = range->first * PAGE_SIZE;
+
+	TEST_ASSERT(error_offset == first ||
+		    (error_offset > first &&
+		     error_offset < first + range->nr * PAGE_SIZE &&
+		     !(error_offset % gmem_page_size(g->config.order))),
+		    "error_offset 0x%lx", error_offset);
+}
+
+/* Return the number of allocations that a conversion makes. */
+static u64 convert_failing(struct gmem_vm *g, const struct range *range)
+{
+	char before[LAYOUT_MAX], after[LAYOUT_MAX];
+	u64 number, error_offset;
+	int ret;
+
+	for (number = 1;; number = next_number(number)) {
+		read_file(EXTENTS, before, sizeof(before));
+		error_offset = -1;
+		arm(number);
+		ret = gmem_try_convert(g, range->first, range->nr,
+				       range->to_private, &error_offset);
+		if (!disarm())
+			break;
+		TEST_ASSERT(ret == ENOMEM, "Allocation %lu failed: %s", number,
+			    strerror(ret));
+		assert_error_offset(g, range, error_offset);
+		read_file(EXTENTS, after, sizeof(after));
+		TEST_ASSERT(!strcmp(before, after),
+			    "Allocation %lu failed, the layout changed:\n%s\n%s",
+			    number, before, after);
+	}
+	TEST_ASSERT(!ret, "Nothing failed: %s", strerror(ret));
+	return number - 1;
+}
+
+/* From within the first extent to within the last, and back. */
+TEST_F_TIMEOUT(guest_memfd_enomem, convert, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+	u64 extent = self->page_size / PAGE_SIZE, nr_to_shared, nr_to_private;
+	struct range range = {
+		.first = extent - 200,
+		.nr = g->nr_pages - 2 * extent + 200 + 300,
+	};
+
+	gmem_set_tags(g, range.first - 1, range.nr + 2, 1);
+	gmem_guest_write(g, range.first - 1, range.nr + 2);
+	assert_attributes(g, &range, false, false);
+
+	nr_to_shared = convert_failing(g, &range);
+	assert_attributes(g, &range, true, false);
+	gmem_guest_check(g, range.first - 1, range.nr + 2, GMEM_STEP_SPREAD);
+
+	range.to_private = true;
+	nr_to_private = convert_failing(g, &range);
+	assert_attributes(g, &range, false, false);
+	gmem_guest_check(g, range.first - 1, range.nr + 2, GMEM_STEP_SPREAD);
+	ksft_print_msg("to shared %lu allocations, to private %lu\n",
+		       nr_to_shared, nr_to_private);
+	TEST_ASSERT(nr_to_shared > nr_to_private && nr_to_private > 3,
+		    "Too few allocations");
+}
+
+TEST_HARNESS_MAIN
