@@ -144,6 +144,9 @@ struct gmem_config gmem_one_page_config(u8 order);
 void gmem_vm_create(struct gmem_vm *g, const struct gmem_config *config);
 void gmem_vm_free(struct gmem_vm *g);
 
+/* Folios of 2^order pages in the file, as debugfs has them. */
+u64 gmem_count_folios(int fd, unsigned int order);
+
 /* Attributes; @error_offset may be NULL.  Return 0 or an errno. */
 int gmem_set_attributes(int fd, u64 offset, u64 size, u64 attributes,
 			u64 flags, u64 *error_offset);

@@ -12,6 +12,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "guest_memfd_util.h"
@@ -282,6 +283,40 @@ void gmem_vm_free(struct gmem_vm *g)
 		kvm_munmap(g->shared_base, g->config.size + SZ_4M);
 	kvm_close(g->fd);
 	kvm_vm_free(g->vm);
+}
+
+/* Find " ORDER:NUMBER" in the list of an extent's folios. */
+static u64 folios_of_order(char *list, unsigned int order)
+{
+	unsigned int found;
+	u64 nr;
+	char *item, *rest = list;
+
+	while ((item = strsep(&rest, ",\n"))) {
+		if (sscanf(item, "%u:%lu", &found, &nr) == 2 && found == order)
+			return nr;
+	}
+	return 0;
+}
+
+u64 gmem_count_folios(int fd, unsigned int order)
+{
+	FILE *file = fopen("/sys/kernel/debug/hugetlb_gmem/extents", "r");
+	char line[512], *list;
+	struct stat st;
+	u64 nr = 0, ino;
+
+	TEST_ASSERT(file, "No hugetlb_gmem/extents in debugfs: set CONFIG_HUGETLB_GMEM_DEBUG");
+	TEST_ASSERT(!fstat(fd, &st), "fstat() failed, errno: %d", errno);
+	while (fgets(line, sizeof(line), file)) {
+		list = strstr(line, "folios=");
+		TEST_ASSERT(list && sscanf(line, "ino=%lu", &ino) == 1,
+			    "Unknown line: %s", line);
+		if (ino == st.st_ino)
+			nr += folios_of_order(list + strlen("folios="), order);
+	}
+	fclose(file);
+	return nr;
 }
 
 int gmem_set_attributes(int fd, u64 offset, u64 size, u64 attributes,
