@@ -4,11 +4,47 @@
  *
  * The expected layout is computed in another way than the kernel does it, top
  * down: an aligned region is one folio if all its blocks are big and of one
- * kind, otherwise look at its halves.  A check returns NULL, or what is wrong.
+ * kind, otherwise look at its halves.  A check returns NULL, or what is wrong,
+ * of which it prints the extents.
+ *
+ * The pure code gets allocations of just the right size, so that ASan sees any
+ * access beyond, filled with garbage, so that nothing stays unwritten unseen.
  */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "layout_check.h"
+
+static void *garbage(size_t size)
+{
+	void *new = malloc(size);
+
+	if (!new) {
+		perror("malloc");
+		exit(2);
+	}
+	return memset(new, 0xa5, size);
+}
+
+static void *copy(const void *data, size_t size)
+{
+	return memcpy(garbage(size), data, size);
+}
+
+/* As a comment of KTAP: each value with the length of its run. */
+static void print_runs(const char *name, const u8 *values, unsigned int nr)
+{
+	unsigned int start, end;
+
+	printf("# %s:", name);
+	for (start = 0; start < nr; start = end) {
+		for (end = start; end < nr && values[end] == values[start];)
+			end++;
+		printf(" %u*%u", values[start], end - start);
+	}
+	printf("\n");
+}
 
 static unsigned int region_order(unsigned int nr)
 {
@@ -67,16 +103,33 @@ static bool is_tiled(const u8 *layout, unsigned int nr)
 	return true;
 }
 
-/* Build the layout of @kinds into @layout, and check it. */
-const char *check_build(const u8 *kinds, unsigned int nr, u8 *layout)
+static const char *compare_layout(const u8 *kinds, unsigned int nr,
+				  const u8 *layout)
 {
 	u8 expected[HUGETLB_GMEM_MAX_BLOCKS];
 
-	gmem_layout_build(layout, kinds, nr);
 	expect(expected, kinds, nr);
-	if (memcmp(layout, expected, nr))
-		return "the layout is not the expected one";
-	return is_tiled(layout, nr) ? NULL : "the folios do not tile the extent";
+	if (!is_tiled(expected, nr))
+		return "the expected folios do not tile the extent";
+	if (!memcmp(layout, expected, nr))
+		return NULL;
+
+	print_runs("kinds", kinds, nr);
+	print_runs("layout", layout, nr);
+	print_runs("expected", expected, nr);
+	return "the layout is not the expected one";
+}
+
+/* Build the layout of @kinds into @layout, and check it. */
+const char *check_build(const u8 *kinds, unsigned int nr, u8 *layout)
+{
+	u8 *exact_kinds = copy(kinds, nr), *exact_layout = garbage(nr);
+
+	gmem_layout_build(exact_layout, exact_kinds, nr);
+	memcpy(layout, exact_layout, nr);
+	free(exact_kinds);
+	free(exact_layout);
+	return compare_layout(kinds, nr, layout);
 }
 
 /* One folio before or after, and smaller ones, or small blocks, otherwise. */
@@ -101,16 +154,13 @@ static const char *check_region(const struct hugetlb_gmem_step *step,
 }
 
 /* Do the steps, in order, lead from @from to @to by valid layouts? */
-const char *check_steps(const u8 *from, const u8 *to, unsigned int nr)
+static const char *follow_steps(const struct hugetlb_gmem_step *steps,
+				unsigned int count, const u8 *from,
+				const u8 *to, unsigned int nr)
 {
-	struct hugetlb_gmem_step steps[HUGETLB_GMEM_MAX_BLOCKS];
-	unsigned int count, i, size, next = 0;
 	u8 now[HUGETLB_GMEM_MAX_BLOCKS];
+	unsigned int i, size, next = 0;
 	const char *problem;
-
-	count = gmem_layout_steps(from, to, nr, NULL);
-	if (count > nr || gmem_layout_steps(from, to, nr, steps) != count)
-		return "the number of steps is wrong";
 
 	memcpy(now, from, nr);
 	for (i = 0; i < count; i++) {
@@ -126,6 +176,34 @@ const char *check_steps(const u8 *from, const u8 *to, unsigned int nr)
 		next = steps[i].block + size;
 	}
 	return memcmp(now, to, nr) ? "the steps lead elsewhere" : NULL;
+}
+
+/* As KVM does: count, allocate just that many, fill in. */
+static const char *count_and_follow(const u8 *from, const u8 *to,
+				    unsigned int nr)
+{
+	unsigned int count = gmem_layout_steps(from, to, nr, NULL);
+	struct hugetlb_gmem_step *steps = garbage(count * sizeof(*steps));
+	const char *problem = "the number of steps is wrong";
+
+	if (gmem_layout_steps(from, to, nr, steps) == count)
+		problem = follow_steps(steps, count, from, to, nr);
+	free(steps);
+	return problem;
+}
+
+const char *check_steps(const u8 *from, const u8 *to, unsigned int nr)
+{
+	u8 *exact_from = copy(from, nr), *exact_to = copy(to, nr);
+	const char *problem = count_and_follow(exact_from, exact_to, nr);
+
+	free(exact_from);
+	free(exact_to);
+	if (problem) {
+		print_runs("from", from, nr);
+		print_runs("to", to, nr);
+	}
+	return problem;
 }
 
 /* Both ways between the layouts of two extents. */

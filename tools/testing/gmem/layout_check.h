@@ -11,6 +11,6 @@ const char *check_change(const u8 *from_kinds, const u8 *to_kinds,
 			 unsigned int nr);
 
 /* layout_fuzz.c */
-void check_input(const u8 *data, size_t size);
+const char *check_input(const u8 *data, size_t size);
 
 #endif /* LAYOUT_CHECK_H */

@@ -31,28 +31,29 @@ static void take_kinds(const u8 **data, size_t *size, u8 *kinds,
 	}
 }
 
-/* Abort if an input shows a mistake. */
-void check_input(const u8 *data, size_t size)
+const char *check_input(const u8 *data, size_t size)
 {
 	u8 from[HUGETLB_GMEM_MAX_BLOCKS], to[HUGETLB_GMEM_MAX_BLOCKS];
 	unsigned int nr = 1U << (take(&data, &size) % 10);
-	const char *problem;
 
 	take_kinds(&data, &size, from, nr);
 	take_kinds(&data, &size, to, nr);
-	problem = check_change(from, to, nr);
-	if (problem) {
-		fprintf(stderr, "%u blocks: %s\n", nr, problem);
-		abort();
-	}
+	return check_change(from, to, nr);
 }
 
 #ifdef LIBFUZZER
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 
+/* Abort, which is how libFuzzer learns of a mistake. */
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
-	check_input(data, size);
+	const char *problem = check_input(data, size);
+
+	if (problem) {
+		printf("# %s\n", problem);
+		fflush(stdout);
+		abort();
+	}
 	return 0;
 }
 #endif

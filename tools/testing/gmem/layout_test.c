@@ -152,20 +152,37 @@ static unsigned int count_folios(const u8 *layout, unsigned int order)
 	return found / blocks;
 }
 
+/*
+ * The order of the folio at @block if only @small is small: as large as the
+ * highest bit in which the two differ allows.
+ */
+static unsigned int order_beside(unsigned int block, unsigned int small)
+{
+	unsigned int distance = block ^ small;
+	unsigned int order = HUGETLB_GMEM_BLOCK_ORDER;
+
+	if (!distance)
+		return HUGETLB_GMEM_SMALL;
+	while (distance >>= 1)
+		order++;
+	return order;
+}
+
 /* One small block leaves one folio of each order from 9 to 17. */
 static const char *test_first_4k(void)
 {
 	u8 kinds[LARGE], layout[LARGE], whole[LARGE];
-	unsigned int block, order;
+	unsigned int block, i, order;
 
 	memset(whole, HUGETLB_GMEM_MAX_ORDER, LARGE);
 	for (block = 0; block < LARGE; block++) {
 		memset(kinds, GMEM_BLOCK_PRIVATE, LARGE);
 		kinds[block] = GMEM_BLOCK_SMALL;
 		gmem_layout_build(layout, kinds, LARGE);
-		if (layout[block] != HUGETLB_GMEM_SMALL ||
-		    count_folios(layout, HUGETLB_GMEM_SMALL) != 1)
-			return "not just the block of the page is small";
+		for (i = 0; i < LARGE; i++) {
+			if (layout[i] != order_beside(i, block))
+				return "a folio is not the largest beside the page";
+		}
 		for (order = HUGETLB_GMEM_BLOCK_ORDER;
 		     order < HUGETLB_GMEM_MAX_ORDER; order++) {
 			if (count_folios(layout, order) != 1)
@@ -174,6 +191,67 @@ static const char *test_first_4k(void)
 		if (gmem_layout_steps(whole, layout, LARGE, NULL) != 1)
 			return "the split is not one step";
 	}
+	return NULL;
+}
+
+/* What stands for a kind in the examples. */
+static const char letters[] = {
+	[GMEM_BLOCK_SMALL]	= '.',
+	[GMEM_BLOCK_PRIVATE]	= 'p',
+	[GMEM_BLOCK_SHARED]	= 's',
+	'\0'
+};
+
+/* Extents of 8 blocks. */
+static const struct {
+	const char *kinds;
+	u8 layout[8];
+} examples[] = {
+	{ ".ppppppp", { 0, 9, 10, 10, 11, 11, 11, 11 } },
+	{ "pppppppp", { 12, 12, 12, 12, 12, 12, 12, 12 } },
+	{ "ssssssss", { 12, 12, 12, 12, 12, 12, 12, 12 } },
+	{ "........", { 0, 0, 0, 0, 0, 0, 0, 0 } },
+	{ "psspsps.", { 9, 9, 9, 9, 9, 9, 9, 0 } },
+	{ "psssspps", { 9, 9, 10, 10, 9, 9, 9, 9 } },
+	{ "p.ppssss", { 9, 0, 10, 10, 11, 11, 11, 11 } },
+	{ ".pppppp.", { 0, 9, 10, 10, 10, 10, 9, 0 } },
+};
+
+static const char *test_examples(void)
+{
+	u8 kinds[8], layout[8];
+	unsigned int i, block;
+
+	for (i = 0; i < sizeof(examples) / sizeof(*examples); i++) {
+		for (block = 0; block < 8; block++)
+			kinds[block] = strchr(letters, examples[i].kinds[block]) - letters;
+		gmem_layout_build(layout, kinds, 8);
+		if (memcmp(layout, examples[i].layout, 8)) {
+			printf("# example %s\n", examples[i].kinds);
+			return "the layout is not that of the example";
+		}
+	}
+	return NULL;
+}
+
+/* The first small block becomes big and the last one small. */
+static const char *test_moved_block(void)
+{
+	u8 kinds[LARGE], from[LARGE], to[LARGE];
+	struct hugetlb_gmem_step steps[LARGE];
+
+	memset(kinds, GMEM_BLOCK_PRIVATE, LARGE);
+	kinds[0] = GMEM_BLOCK_SMALL;
+	gmem_layout_build(from, kinds, LARGE);
+	kinds[0] = GMEM_BLOCK_PRIVATE;
+	kinds[LARGE - 1] = GMEM_BLOCK_SMALL;
+	gmem_layout_build(to, kinds, LARGE);
+	if (gmem_layout_steps(from, to, LARGE, steps) != 2)
+		return "not a step for each half";
+	if (steps[0].block != 0 || steps[0].order != 17 || steps[0].split)
+		return "the first half is not merged";
+	if (steps[1].block != LARGE / 2 || steps[1].order != 17 || !steps[1].split)
+		return "the second half is not split";
 	return NULL;
 }
 
@@ -198,9 +276,10 @@ static const char *test_uniform(void)
 	return NULL;
 }
 
-static bool replay(const char *name)
+static const char *replay(const char *name)
 {
 	static u8 data[1 << 16];
+	const char *problem;
 	char path[4096];
 	size_t size;
 	FILE *file;
@@ -208,29 +287,33 @@ static bool replay(const char *name)
 	snprintf(path, sizeof(path), "%s/%s", corpus, name);
 	file = fopen(path, "rb");
 	if (!file)
-		return false;
+		return "cannot open an input of the corpus";
 	size = fread(data, 1, sizeof(data), file);
 	fclose(file);
-	check_input(data, size);
-	return true;
+	problem = check_input(data, size);
+	if (problem)
+		printf("# input %s\n", path);
+	return problem;
 }
 
-/* An input that fails aborts the program. */
 static const char *test_corpus(void)
 {
+	const char *problem = NULL;
 	unsigned int replayed = 0;
 	struct dirent *entry;
 	DIR *dir = opendir(corpus);
 
 	if (!dir)
 		return "cannot open the corpus: give --corpus DIR";
-	while ((entry = readdir(dir))) {
-		if (entry->d_name[0] != '.')
-			replayed += replay(entry->d_name);
+	while (!problem && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		problem = replay(entry->d_name);
+		replayed++;
 	}
 	closedir(dir);
 	printf("# %u inputs\n", replayed);
-	return replayed ? NULL : "the corpus is empty";
+	return replayed ? problem : "the corpus is empty";
 }
 
 static const struct {
@@ -238,7 +321,9 @@ static const struct {
 	const char *(*run)(void);
 } tests[] = {
 	{ "first_4k", test_first_4k },
+	{ "moved_block", test_moved_block },
 	{ "uniform", test_uniform },
+	{ "examples", test_examples },
 	{ "small_extents", test_small_extents },
 	{ "random_extents", test_random_extents },
 	{ "random_changes", test_random_changes },
