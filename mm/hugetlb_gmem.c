@@ -519,10 +519,23 @@ static void restore_folio(struct hugetlb_gmem_extent *extent)
 	store_pfns(extent, NULL);
 }
 
+/* Nothing to merge any more. */
+static void forget_pending(struct hugetlb_gmem_extent *extent)
+{
+	struct xarray *extents = &extent->gmem->extents;
+	unsigned long i = extent->index >> extent->order;
+
+	/* An extent that outlived its file is not in there; no harm done. */
+	xa_clear_mark(extents, i, HUGETLB_GMEM_MERGE_PENDING);
+	xa_clear_mark(extents, i, HUGETLB_GMEM_SHARED_SMALL);
+	extent->blocked = HUGETLB_GMEM_NOT_BLOCKED;
+}
+
 static void free_folio(struct hugetlb_gmem_extent *extent)
 {
 	struct folio *folio = page_folio(extent->page);
 
+	forget_pending(extent);
 	extent->ready = false;
 	extent->page = NULL;
 	if (extent_poisoned(extent))

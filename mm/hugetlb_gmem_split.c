@@ -39,6 +39,8 @@
 #include "internal.h"
 
 #define COMMIT_ATTEMPTS	100
+#define MERGE_ATTEMPTS	10
+#define BLOCKED_RETRY	HZ
 
 /* The page-cache nodes for one xas_split(). */
 struct split_nodes {
@@ -211,22 +213,63 @@ static bool try_step(struct hugetlb_gmem_relayout *relayout, unsigned int nr)
 	return frozen;
 }
 
-/*
- * A split has to happen, so it waits for passing references for as long as it
- * takes.  A merge may stay undone: small folios are correct, only slower.
- */
-static void commit_step(struct hugetlb_gmem_relayout *relayout, unsigned int nr)
+/* A split has to happen: wait for passing references for as long as it takes. */
+static void split_step(struct hugetlb_gmem_relayout *relayout, unsigned int nr)
 {
 	unsigned int attempts = 0;
 
 	while (!try_step(relayout, nr)) {
-		if (++attempts == COMMIT_ATTEMPTS) {
-			if (!relayout->steps[nr].split)
-				return;
-			WARN_ONCE(1, "page to be split stays referenced\n");
-		}
+		WARN_ONCE(++attempts == COMMIT_ATTEMPTS,
+			  "page to be split stays referenced\n");
 		usleep_range(100, 200);
 	}
+}
+
+/* A merge may stay undone: small folios are correct, only slower. */
+static enum hugetlb_gmem_blocked
+merge_step(struct hugetlb_gmem_relayout *relayout, unsigned int nr)
+{
+	const struct hugetlb_gmem_step *step = &relayout->steps[nr];
+	struct hugetlb_gmem_extent *extent = relayout->extent;
+	unsigned int attempts;
+
+	/* Of a poisoned page's neighbours as many as possible stay in use. */
+	if (hugetlb_gmem_find_poison(extent, extent->index + step_start(step),
+				     extent->index + step_end(step)) != ULONG_MAX)
+		return HUGETLB_GMEM_BLOCKED_POISON;
+
+	for (attempts = 0; attempts < MERGE_ATTEMPTS; attempts++) {
+		if (try_step(relayout, nr))
+			return HUGETLB_GMEM_NOT_BLOCKED;
+		usleep_range(100, 200);
+	}
+	return HUGETLB_GMEM_BLOCKED_PINS;
+}
+
+/*
+ * What is left to be merged is for a worker.  One that is waiting for its time
+ * keeps it, lest an extent with a page that goes to and fro is never merged.
+ */
+static void note_pending(struct hugetlb_gmem_relayout *relayout,
+			 enum hugetlb_gmem_blocked blocked)
+{
+	struct hugetlb_gmem_extent *extent = relayout->extent;
+	struct xarray *extents = &extent->gmem->extents;
+	unsigned long i = extent->index >> extent->order;
+
+	if (!memcmp(extent->layout, relayout->to, extent->nr_blocks)) {
+		extent->blocked = HUGETLB_GMEM_NOT_BLOCKED;
+		xa_clear_mark(extents, i, HUGETLB_GMEM_MERGE_PENDING);
+		return;
+	}
+
+	if (blocked)
+		extent->merge_at = jiffies + BLOCKED_RETRY;
+	else if (extent->blocked ||
+		 !xa_get_mark(extents, i, HUGETLB_GMEM_MERGE_PENDING))
+		extent->merge_at = jiffies + hugetlb_gmem_merge_delay();
+	extent->blocked = blocked;
+	xa_set_mark(extents, i, HUGETLB_GMEM_MERGE_PENDING);
 }
 
 static int add_nodes(struct hugetlb_gmem_relayout *relayout, unsigned int step,
@@ -406,20 +449,29 @@ EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_relayout_pinned, "kvm");
 /**
  * hugetlb_gmem_commit_relayout - change the layout
  * @relayout: the change, prepared; freed here
+ * @merge: merge now; otherwise only split
  *
- * Allocates nothing and cannot fail.  A merge that meets a reference which does
- * not go away leaves its region as it is.
+ * Allocates nothing and cannot fail.  What was not merged, because it was not to
+ * be, or because of a reference which does not go away, or of poison, leaves the
+ * extent marked with HUGETLB_GMEM_MERGE_PENDING.
  *
  * Context: as for preparing; sleeps.
  */
-void hugetlb_gmem_commit_relayout(struct hugetlb_gmem_relayout *relayout)
+void hugetlb_gmem_commit_relayout(struct hugetlb_gmem_relayout *relayout,
+				  bool merge)
 {
+	enum hugetlb_gmem_blocked blocked = HUGETLB_GMEM_NOT_BLOCKED;
 	struct hugetlb_gmem_extent *extent = relayout->extent;
 	unsigned int i;
 
-	for (i = 0; i < relayout->nr_steps; i++)
-		commit_step(relayout, i);
+	for (i = 0; i < relayout->nr_steps; i++) {
+		if (relayout->steps[i].split)
+			split_step(relayout, i);
+		else if (merge)
+			blocked = max(blocked, merge_step(relayout, i));
+	}
 
+	note_pending(relayout, blocked);
 	if (extent_whole(extent))
 		hugetlb_gmem_vmemmap_optimize(extent, PAGE_KERNEL);
 	free_relayout(relayout);
@@ -437,3 +489,24 @@ void hugetlb_gmem_abort_relayout(struct hugetlb_gmem_relayout *relayout)
 	free_relayout(relayout);
 }
 EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_abort_relayout, "kvm");
+
+/**
+ * hugetlb_gmem_block_idle - has nobody but the page cache a small block?
+ * @extent: the extent
+ * @block: number of the block in it, small
+ *
+ * Return: true if no page is mapped by the host or otherwise referenced.
+ */
+bool hugetlb_gmem_block_idle(struct hugetlb_gmem_extent *extent,
+			     unsigned int block)
+{
+	unsigned long start = (unsigned long)block << HUGETLB_GMEM_BLOCK_ORDER;
+	unsigned long i;
+
+	for (i = start; i < start + HUGETLB_GMEM_BLOCK_PAGES; i++) {
+		if (folio_ref_count(extent_folio(extent, i)) != 1)
+			return false;
+	}
+	return true;
+}
+EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_block_idle, "kvm");

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Build chosen KVM selftests out of tree. Run in tools/testing/selftests/kvm of
-# an assembled tree by scripts/selftests-build, which passes our own programs
-# and library files; those the series already lists there are not added twice.
+# an assembled tree by scripts/selftests-build, which passes our own programs,
+# library files and headers; those the series already lists there are not added twice.
 
 listed := $(shell tr -d % <Makefile.kvm)
 
@@ -10,6 +10,10 @@ TEST_GEN_PROGS += $(filter-out $(listed),$(GMEM_PROGS))
 LIBKVM += $(filter-out $(listed),$(GMEM_LIBS))
 
 include Makefile
+
+# ccache makes paths in dependency files relative, so that make finds no target
+# of theirs.
+$(addprefix $(OUTPUT)/,$(addsuffix .o,$(GMEM_PROGS) $(basename $(GMEM_LIBS)))): $(GMEM_HEADERS)
 
 chosen: $(addprefix $(OUTPUT)/,$(CHOSEN))
 .PHONY: chosen

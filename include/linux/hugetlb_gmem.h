@@ -23,6 +23,17 @@ struct hugetlb_cgroup;
 struct mempolicy;
 struct page_snapshot;
 
+/* Marks in struct hugetlb_gmem's @extents. */
+#define HUGETLB_GMEM_MERGE_PENDING	XA_MARK_0	/* not merged as far as possible */
+#define HUGETLB_GMEM_SHARED_SMALL	XA_MARK_1	/* has small blocks, wholly shared */
+
+/* Why an extent is not merged as far as its attributes allow. */
+enum hugetlb_gmem_blocked {
+	HUGETLB_GMEM_NOT_BLOCKED,	/* not tried yet */
+	HUGETLB_GMEM_BLOCKED_PINS,	/* a folio is referenced */
+	HUGETLB_GMEM_BLOCKED_POISON,	/* a page is poisoned */
+};
+
 /**
  * struct hugetlb_gmem - the HugeTLB side of one guest_memfd inode
  * @kref:	one for the inode, one for each extent that outlives it
@@ -75,6 +86,8 @@ struct hugetlb_gmem_stash {
  * @pinned:	on a list, while references outlive the file
  * @rcu:	frees the extent
  * @seq:	for who reads struct pages while they change with @layout
+ * @merge_at:	with HUGETLB_GMEM_MERGE_PENDING, when to merge, in jiffies
+ * @blocked:	with HUGETLB_GMEM_MERGE_PENDING, what was in the way at last
  * @nr_blocks:	number of 2M blocks
  * @layout:	the folios as they are, see struct hugetlb_gmem_step
  *
@@ -99,6 +112,8 @@ struct hugetlb_gmem_extent {
 	struct list_head	pinned;
 	struct rcu_head		rcu;
 	seqcount_t		seq;
+	unsigned long		merge_at;
+	enum hugetlb_gmem_blocked blocked;
 	unsigned int		nr_blocks;
 	u8			layout[] __counted_by(nr_blocks);
 };
@@ -153,8 +168,12 @@ struct hugetlb_gmem_relayout *
 hugetlb_gmem_new_relayout(struct hugetlb_gmem_extent *extent);
 int hugetlb_gmem_prepare_relayout(struct hugetlb_gmem_relayout *relayout);
 pgoff_t hugetlb_gmem_relayout_pinned(struct hugetlb_gmem_relayout *relayout);
-void hugetlb_gmem_commit_relayout(struct hugetlb_gmem_relayout *relayout);
+void hugetlb_gmem_commit_relayout(struct hugetlb_gmem_relayout *relayout,
+				  bool merge);
 void hugetlb_gmem_abort_relayout(struct hugetlb_gmem_relayout *relayout);
+bool hugetlb_gmem_block_idle(struct hugetlb_gmem_extent *extent,
+			     unsigned int block);
+unsigned long hugetlb_gmem_merge_delay(void);
 
 pgoff_t hugetlb_gmem_find_poison(struct hugetlb_gmem_extent *extent,
 				 pgoff_t start, pgoff_t end);

@@ -36,9 +36,12 @@
  * @to_private: the attribute to set
  * @flags: KVM_SET_MEMORY_ATTRIBUTES2_*
  * @small: a page whose block must become small
+ * @regrow: let small blocks that nobody uses become big if wholly shared
+ * @merge: merge what can be merged now, not later
  * @nr_ranges: number of @ranges
  * @ranges: the parts of the range that have the other attribute
- * @relayouts: extents which get another layout, struct hugetlb_gmem_relayout
+ * @extents: where the extents are that this is about
+ * @relayouts: those which get another layout, struct hugetlb_gmem_relayout
  * @mas: where the attribute is stored, with the memory for it
  */
 struct conversion {
@@ -48,8 +51,11 @@ struct conversion {
 	bool				to_private;
 	u64				flags;
 	pgoff_t				small;
+	bool				regrow;
+	bool				merge;
 	unsigned long			nr_ranges;
 	struct kvm_gmem_range		*ranges;
+	struct kvm_gmem_range		extents;
 	struct list_head		relayouts;
 	struct ma_state			mas;
 };
@@ -60,7 +66,11 @@ static void init_conversion(struct conversion *conv, struct inode *inode)
 {
 	struct maple_tree *attributes = &kvm_gmem_state(inode)->attributes;
 
-	*conv = (struct conversion){ .inode = inode, .small = NO_PAGE };
+	*conv = (struct conversion){
+		.inode = inode,
+		.small = NO_PAGE,
+		.merge = !hugetlb_gmem_merge_delay(),
+	};
 	INIT_LIST_HEAD(&conv->relayouts);
 	mas_init(&conv->mas, attributes, 0);
 }
@@ -111,9 +121,11 @@ classify_block(struct conversion *conv, struct hugetlb_gmem_extent *extent,
 		return GMEM_BLOCK_SMALL;
 	if (is_private)
 		return GMEM_BLOCK_PRIVATE;
+	if (round_down(conv->small, HUGETLB_GMEM_BLOCK_PAGES) == index)
+		return GMEM_BLOCK_SMALL;
 	/* The host may have mapped what is small; it stays until private. */
-	if (extent->layout[block] == HUGETLB_GMEM_SMALL ||
-	    round_down(conv->small, HUGETLB_GMEM_BLOCK_PAGES) == index)
+	if (extent->layout[block] == HUGETLB_GMEM_SMALL &&
+	    !(conv->regrow && hugetlb_gmem_block_idle(extent, block)))
 		return GMEM_BLOCK_SMALL;
 	return GMEM_BLOCK_SHARED;
 }
@@ -166,6 +178,13 @@ static int plan_steps(struct conversion *conv,
 	return 0;
 }
 
+static bool merge_pending(struct hugetlb_gmem_extent *extent)
+{
+	return xa_get_mark(&extent->gmem->extents, extent->index >> extent->order,
+			   HUGETLB_GMEM_MERGE_PENDING);
+}
+
+/* Without a step there may still be an end to a merge that is pending. */
 static int plan_extent(struct conversion *conv,
 		       struct hugetlb_gmem_extent *extent)
 {
@@ -177,7 +196,7 @@ static int plan_extent(struct conversion *conv,
 		return -ENOMEM;
 
 	ret = plan_steps(conv, relayout);
-	if (ret || !relayout->nr_steps)
+	if (ret || (!relayout->nr_steps && !merge_pending(extent)))
 		hugetlb_gmem_abort_relayout(relayout);
 	else
 		list_add_tail(&relayout->list, &conv->relayouts);
@@ -566,7 +585,23 @@ static void commit_relayouts(struct conversion *conv)
 	struct hugetlb_gmem_relayout *relayout, *next;
 
 	list_for_each_entry_safe(relayout, next, &conv->relayouts, list) {
-		hugetlb_gmem_commit_relayout(relayout);
+		hugetlb_gmem_commit_relayout(relayout, conv->merge);
+		cond_resched();
+	}
+}
+
+/* The attributes and layouts of extents are new. */
+static void note_extents(struct conversion *conv)
+{
+	struct hugetlb_gmem_extent *extent;
+	pgoff_t index = conv->extents.start;
+
+	if (!conversion_hugetlb(conv))
+		return;
+
+	while ((extent = kvm_gmem_next_extent(conv->inode, &index,
+					      conv->extents.end))) {
+		kvm_gmem_note_extent(conv->inode, extent);
 		cond_resched();
 	}
 }
@@ -595,6 +630,7 @@ static void commit(struct conversion *conv)
 					conv->ranges[i].end);
 		cond_resched();
 	}
+	note_extents(conv);
 	free_conversion(conv);
 }
 
@@ -642,6 +678,7 @@ int kvm_gmem_convert(struct inode *inode, pgoff_t start, pgoff_t end,
 	conv.end = end;
 	conv.to_private = to_private;
 	conv.flags = flags;
+	conv.extents = (struct kvm_gmem_range){ start, end };
 	*error_index = start;
 
 	filemap_invalidate_lock(inode->i_mapping);
@@ -707,8 +744,11 @@ int kvm_gmem_split_block(struct inode *inode, pgoff_t index)
 
 	filemap_invalidate_lock(inode->i_mapping);
 
+	/* Somebody else may have split the block, or converted it, meanwhile. */
 	extent = hugetlb_gmem_find_extent(hugetlb, index);
-	if (!extent || kvm_gmem_attribute_private(inode, index, NULL))
+	if (!extent || kvm_gmem_attribute_private(inode, index, NULL) ||
+	    extent->layout[(index - extent->index) >>
+			   HUGETLB_GMEM_BLOCK_ORDER] == HUGETLB_GMEM_SMALL)
 		goto out;
 
 	/* No attribute changes, but stage 2 must not keep the large mapping. */
@@ -721,13 +761,12 @@ int kvm_gmem_split_block(struct inode *inode, pgoff_t index)
 	block->end = block->start + HUGETLB_GMEM_BLOCK_PAGES;
 	conv.ranges = block;
 	conv.nr_ranges = 1;
+	conv.extents = *block;
 
-	/* Somebody else may have split the block meanwhile. */
 	ret = plan_extent(&conv, extent);
-	if (!ret && list_empty(&conv.relayouts))
-		free_conversion(&conv);
-	else
-		ret = finish_conversion(&conv, ret, &error_index);
+	ret = finish_conversion(&conv, ret, &error_index);
+	if (!ret)
+		kvm_gmem_watch_small(inode);
 out:
 	filemap_invalidate_unlock(inode->i_mapping);
 	return ret;
@@ -758,7 +797,42 @@ int kvm_gmem_fit_layout(struct inode *inode, struct hugetlb_gmem_extent *extent)
 		if (ret)
 			hugetlb_gmem_abort_relayout(relayout);
 		else
-			hugetlb_gmem_commit_relayout(relayout);
+			hugetlb_gmem_commit_relayout(relayout, false);
 	}
 	return ret;
+}
+
+/**
+ * kvm_gmem_merge_extent - merge an extent as far as its attributes allow
+ * @inode: the guest_memfd
+ * @extent: the extent, with memory
+ * @regrow: also small blocks that are shared as a whole, if nobody uses them
+ *
+ * Takes nothing from anyone: leaves of stage 2 stay as they are, until a fault
+ * finds room for a larger one.  What cannot be merged stays pending.
+ *
+ * Context: invalidate_lock held exclusively; sleeps.
+ */
+void kvm_gmem_merge_extent(struct inode *inode,
+			   struct hugetlb_gmem_extent *extent, bool regrow)
+{
+	struct conversion conv;
+	pgoff_t error_index;
+	int ret;
+
+	if (!layout_follows(inode))
+		return;
+
+	init_conversion(&conv, inode);
+	conv.regrow = regrow;
+	conv.merge = true;
+	conv.extents.start = extent->index;
+	conv.extents.end = extent->index + (1UL << extent->order);
+
+	ret = plan_extent(&conv, extent) ?:
+	      prepare_relayouts(&conv, &error_index);
+	if (ret)
+		abort_conversion(&conv);
+	else
+		commit(&conv);
 }

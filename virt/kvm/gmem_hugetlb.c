@@ -135,6 +135,7 @@ int kvm_gmem_init_state(struct inode *inode, u64 flags, unsigned int page_order)
 			return PTR_ERR(hugetlb);
 		state->hugetlb = hugetlb;
 		state->page_order = page_order;
+		kvm_gmem_init_merge(state);
 	}
 
 	return kvm_gmem_has_attributes() ? kvm_gmem_init_attributes(inode) : 0;
@@ -154,6 +155,7 @@ void kvm_gmem_evict_inode(struct inode *inode)
 	struct hugetlb_gmem *hugetlb = kvm_gmem_state(inode)->hugetlb;
 
 	if (hugetlb) {
+		kvm_gmem_stop_merge(kvm_gmem_state(inode));
 		mapping_set_exiting(inode->i_mapping);
 		hugetlb_gmem_free_extents(hugetlb, 0,
 					  i_size_read(inode) >> PAGE_SHIFT);
@@ -184,6 +186,7 @@ static int fill_extent(struct inode *inode, struct hugetlb_gmem_extent *extent,
 		return ret;
 	}
 
+	kvm_gmem_note_extent(inode, extent);
 	/* Contents and layout before hugetlb_gmem_find_extent() finds it. */
 	smp_store_release(&extent->ready, true);
 	return 0;
@@ -446,6 +449,19 @@ void kvm_gmem_hugetlb_zero(struct inode *inode, pgoff_t start, pgoff_t end)
 		hugetlb_gmem_zero(extent, start, end);
 }
 
+/* Blocks without contents need not be small for the host any longer. */
+static void merge_punched(struct inode *inode, pgoff_t start, pgoff_t end)
+{
+	struct hugetlb_gmem_extent *extent;
+	pgoff_t index = start;
+
+	unmap_mapping_pages(inode->i_mapping, start, end - start, false);
+	while ((extent = kvm_gmem_next_extent(inode, &index, end))) {
+		kvm_gmem_merge_extent(inode, extent, true);
+		cond_resched();
+	}
+}
+
 /* What stays allocated loses its contents in the range, pinned or not. */
 static long punch_hole(struct inode *inode, loff_t offset, loff_t len)
 {
@@ -465,6 +481,7 @@ static long punch_hole(struct inode *inode, loff_t offset, loff_t len)
 					  end);
 		kvm_gmem_hugetlb_zero(inode, start, end);
 		kvm_gmem_invalidate_end(inode, start, end);
+		merge_punched(inode, start, end);
 	}
 
 	filemap_invalidate_unlock(inode->i_mapping);

@@ -13,6 +13,7 @@
 #include <linux/kvm_host.h>
 #include <linux/maple_tree.h>
 #include <linux/mempolicy.h>
+#include <linux/workqueue.h>
 
 #ifdef CONFIG_KVM_GUEST_MEMFD_HUGETLB
 /**
@@ -22,12 +23,22 @@
  *	pages of one attribute; protected by the invalidate_lock, read under RCU
  * @hugetlb: the HugeTLB pages; NULL without GUEST_MEMFD_FLAG_HUGETLB
  * @page_order: log2 of the pages in a huge page; 0 without
+ * @merge_work: merges what conversions left, see gmem_merge.c
+ * @merge_due: when @merge_work is to run, in jiffies
+ * @regrow_interval: time between two looks at small shared blocks, in jiffies
+ * @regrow_at: the next such look
+ *
+ * All but @attributes is constant or protected by the invalidate_lock.
  */
 struct kvm_gmem_state {
 	u64			flags;
 	struct maple_tree	attributes;
 	struct hugetlb_gmem	*hugetlb;
 	unsigned int		page_order;
+	struct delayed_work	merge_work;
+	unsigned long		merge_due;
+	unsigned long		regrow_interval;
+	unsigned long		regrow_at;
 };
 #else
 struct kvm_gmem_state {
@@ -79,6 +90,15 @@ int kvm_gmem_convert(struct inode *inode, pgoff_t start, pgoff_t end,
 int kvm_gmem_wait_unpinned(struct inode *inode, pgoff_t start, pgoff_t end);
 int kvm_gmem_split_block(struct inode *inode, pgoff_t index);
 int kvm_gmem_fit_layout(struct inode *inode, struct hugetlb_gmem_extent *extent);
+void kvm_gmem_merge_extent(struct inode *inode,
+			   struct hugetlb_gmem_extent *extent, bool regrow);
+
+/* gmem_merge.c */
+void kvm_gmem_init_merge(struct kvm_gmem_state *state);
+void kvm_gmem_stop_merge(struct kvm_gmem_state *state);
+void kvm_gmem_watch_small(struct inode *inode);
+void kvm_gmem_note_extent(struct inode *inode,
+			  struct hugetlb_gmem_extent *extent);
 
 static inline bool kvm_gmem_is_hugetlb(struct inode *inode)
 {

@@ -159,6 +159,14 @@ static void convert(struct stress *s, u64 first, u64 nr, bool to_private)
 		model_convert_page(s, page, to_private);
 }
 
+/* Merge at once, or have a worker do it while other things go on. */
+static void change_merge_delay(struct stress *s)
+{
+	static const unsigned int delays[] = { 0, 1, 20 };
+
+	gmem_set_merge_delay(delays[random_below(s, ARRAY_SIZE(delays))]);
+}
+
 /* The host reads what is shared, and is refused what is private. */
 static void host_check_page(struct stress *s, u64 page)
 {
@@ -237,6 +245,8 @@ TEST_F_TIMEOUT(guest_memfd_conversion_stress, random, 8 * GMEM_TIMEOUT)
 	gmem_guest_write(&s->g, 0, s->g.nr_pages);
 
 	for (i = 1; i <= nr_conversions; i++) {
+		if (s->g.config.order)
+			change_merge_delay(s);
 		random_range(s, &first, &nr);
 		convert(s, first, nr, kvm_random_bool(&s->rng));
 		check_range(s, first, nr);

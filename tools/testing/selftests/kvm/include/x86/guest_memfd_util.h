@@ -76,6 +76,8 @@ struct gmem_config {
 	/* GUEST_MEMFD_FLAG_MMAP and GUEST_MEMFD_FLAG_INIT_SHARED. */
 	u64 flags;
 	unsigned long vm_type;
+	/* By default conversions merge at once, so that layouts are predictable. */
+	unsigned int merge_delay_ms;
 };
 
 struct gmem_vm {
@@ -146,6 +148,8 @@ void gmem_vm_free(struct gmem_vm *g);
 
 /* Folios of 2^order pages in the file, as debugfs has them. */
 u64 gmem_count_folios(int fd, unsigned int order);
+void gmem_wait_folios(int fd, unsigned int order, u64 nr);
+void gmem_set_merge_delay(unsigned int ms);
 
 /* Attributes; @error_offset may be NULL.  Return 0 or an errno. */
 int gmem_set_attributes(int fd, u64 offset, u64 size, u64 attributes,

@@ -15,8 +15,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cgroup_util.h"
 #include "guest_memfd_util.h"
 #include "ucall_common.h"
+
+#define MERGE_DELAY	"/sys/kernel/mm/hugetlb_gmem/merge_delay_ms"
+#define WAIT_MS		600000
 
 bool gmem_vm_wide_attributes(void)
 {
@@ -254,6 +258,8 @@ void gmem_vm_create(struct gmem_vm *g, const struct gmem_config *config)
 		.type = config->vm_type,
 	};
 
+	if (config->order)
+		gmem_set_merge_delay(config->merge_delay_ms);
 	memset(g, 0, sizeof(*g));
 	g->config = *config;
 	g->nr_pages = config->size / PAGE_SIZE;
@@ -317,6 +323,28 @@ u64 gmem_count_folios(int fd, unsigned int order)
 	}
 	fclose(file);
 	return nr;
+}
+
+/* Wait until the file has @nr such folios; only a hang makes this fail. */
+void gmem_wait_folios(int fd, unsigned int order, u64 nr)
+{
+	unsigned int i;
+
+	for (i = 0; gmem_count_folios(fd, order) != nr; i++) {
+		TEST_ASSERT(i < WAIT_MS, "Still %lu folios of order %u, not %lu",
+			    gmem_count_folios(fd, order), order, nr);
+		usleep(1000);
+	}
+}
+
+void gmem_set_merge_delay(unsigned int ms)
+{
+	char text[16];
+	int ret;
+
+	snprintf(text, sizeof(text), "%u", ms);
+	ret = write_text(MERGE_DELAY, text, strlen(text));
+	TEST_ASSERT(ret >= 0, "Writing %s: %s", MERGE_DELAY, strerror(-ret));
 }
 
 int gmem_set_attributes(int fd, u64 offset, u64 size, u64 attributes,
