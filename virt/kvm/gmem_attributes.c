@@ -35,8 +35,14 @@ int kvm_gmem_init_attributes(struct inode *inode)
 	struct ma_state mas;
 	int ret;
 
+	/*
+	 * MT_FLAGS_ALLOC_RANGE for its kind of nodes.  Of the others, a full one
+	 * has a child where mt_clear_meta() clears metadata before the tree is
+	 * freed after a grace period.
+	 */
 	mt_init_flags(&state->attributes,
-		      MT_FLAGS_LOCK_EXTERN | MT_FLAGS_USE_RCU);
+		      MT_FLAGS_ALLOC_RANGE | MT_FLAGS_LOCK_EXTERN |
+		      MT_FLAGS_USE_RCU);
 	mt_set_external_lock(&state->attributes,
 			     &inode->i_mapping->invalidate_lock);
 

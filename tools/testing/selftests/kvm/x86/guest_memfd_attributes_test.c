@@ -525,6 +525,29 @@ TEST_F_TIMEOUT(file_attributes, init_shared, GMEM_TIMEOUT)
 }
 
 /* kvm.vm_memory_attributes=1 */
+/*
+ * Attributes of a dying file are freed after a grace period, and that depends on
+ * how many there were: the tree's nodes may be full or not.
+ */
+TEST_F_TIMEOUT(file_attributes, many_ranges, GMEM_TIMEOUT)
+{
+	unsigned int nr, i;
+	u64 offset;
+	int fd;
+
+	/* With huge pages there is no difference. */
+	if (self->g.config.order)
+		return;
+
+	for (nr = 50; nr < 400; nr += 5) {
+		fd = gmem_create(self->g.vm, SZ_4M, 0, 0);
+		for (i = 0, offset = 0; i < nr; i++, offset += 2 * PAGE_SIZE)
+			TEST_ASSERT_EQ(gmem_set_attributes(fd, offset, PAGE_SIZE,
+							   0, 0, NULL), 0);
+		kvm_close(fd);
+	}
+}
+
 FIXTURE(vm_attributes)
 {
 	struct gmem_vm g;
