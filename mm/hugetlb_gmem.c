@@ -21,12 +21,15 @@
 #include <linux/memcontrol.h>
 #include <linux/hugetlb.h>
 #include <linux/hugetlb_cgroup.h>
+#include <linux/ktime.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/page_counter.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <linux/swap.h>
+
+#include <trace/events/guest_memfd.h>
 
 #include "hugetlb_gmem.h"
 #include "hugetlb_internal.h"
@@ -78,7 +81,7 @@ hugetlb_gmem_create(struct address_space *mapping, unsigned int order,
 	struct hugetlb_gmem *gmem;
 
 	gmem = hugetlb_gmem_should_fail() ? NULL :
-	       kzalloc_obj(*gmem, GFP_KERNEL_ACCOUNT);
+	       kzalloc_flex(*gmem, node_pages, nr_node_ids, GFP_KERNEL_ACCOUNT);
 	if (!gmem)
 		return ERR_PTR(-ENOMEM);
 
@@ -88,6 +91,7 @@ hugetlb_gmem_create(struct address_space *mapping, unsigned int order,
 	gmem->nr_extents = nr_pages >> order;
 	gmem->poisoned = poisoned;
 	xa_init(&gmem->extents);
+	spin_lock_init(&gmem->stat_lock);
 
 	if (hugetlb_cgroup_charge_cgroup_rsvd(hstate_index(h), nr_pages,
 					      &gmem->rsvd))
@@ -100,6 +104,7 @@ hugetlb_gmem_create(struct address_space *mapping, unsigned int order,
 		goto err_uncharge;
 
 	set_bit(AS_HUGETLB_GMEM, &mapping->flags);
+	hugetlb_gmem_count_file(gmem, true);
 	return gmem;
 
 err_uncharge:
@@ -126,6 +131,7 @@ static void release_gmem(struct kref *kref)
 	struct hstate *h = gmem->hstate;
 	unsigned long nr_pages = gmem->nr_extents << huge_page_order(h);
 
+	hugetlb_gmem_count_file(gmem, false);
 	hugepage_put_subpool(gmem->subpool);
 	hugetlb_cgroup_uncharge_cgroup_rsvd(hstate_index(h), nr_pages,
 					    gmem->rsvd);
@@ -531,10 +537,25 @@ static void forget_pending(struct hugetlb_gmem_extent *extent)
 	extent->blocked = HUGETLB_GMEM_NOT_BLOCKED;
 }
 
-static void free_folio(struct hugetlb_gmem_extent *extent)
+static enum hugetlb_gmem_reason free_reason(struct hugetlb_gmem_extent *extent)
+{
+	struct address_space *mapping = extent->gmem->mapping;
+
+	if (extent_poisoned(extent))
+		return HUGETLB_GMEM_POISON;
+	if (!mapping)
+		return HUGETLB_GMEM_RETRY;
+	return mapping_exiting(mapping) ? HUGETLB_GMEM_RELEASE :
+					  HUGETLB_GMEM_PUNCH;
+}
+
+static void free_folio(struct hugetlb_gmem_extent *extent, u64 start_ns)
 {
 	struct folio *folio = page_folio(extent->page);
+	enum hugetlb_gmem_reason reason = free_reason(extent);
+	unsigned long pfn = folio_pfn(folio);
 
+	hugetlb_gmem_uncount_extent(extent);
 	forget_pending(extent);
 	extent->ready = false;
 	extent->page = NULL;
@@ -542,11 +563,13 @@ static void free_folio(struct hugetlb_gmem_extent *extent)
 		quarantine(extent, folio);
 	else
 		free_huge_folio(folio);
+	trace_gmem_free(pfn, extent->order, reason, ktime_get_ns() - start_ns);
 }
 
 static void free_frozen_extents(struct list_head *frozen)
 {
 	struct hugetlb_gmem_extent *extent, *next;
+	u64 start_ns = ktime_get_ns();
 
 	synchronize_rcu_expedited();
 	list_for_each_entry(extent, frozen, pinned) {
@@ -557,7 +580,7 @@ static void free_frozen_extents(struct list_head *frozen)
 	synchronize_rcu_expedited();
 	list_for_each_entry_safe(extent, next, frozen, pinned) {
 		list_del_init(&extent->pinned);
-		free_folio(extent);
+		free_folio(extent, start_ns);
 		cond_resched();
 	}
 }

@@ -45,6 +45,27 @@ void hugetlb_gmem_vmemmap_optimize(struct hugetlb_gmem_extent *extent,
 void hugetlb_gmem_vmemmap_protect(struct hugetlb_gmem_extent *extent,
 				  pgprot_t prot);
 
+unsigned long hugetlb_gmem_vmemmap_extra(struct hugetlb_gmem_extent *extent);
+
+/* hugetlb_gmem_stat.c */
+#define HUGETLB_GMEM_NR_KEYS	30
+#define PAGE_KB			(PAGE_SIZE / SZ_1K)
+
+/* A line of fdinfo, and a file in sysfs. */
+struct hugetlb_gmem_key {
+	const char		*name;
+	enum hugetlb_gmem_item	item;
+	bool			size;	/* counted in pages, shown in kB */
+};
+
+extern const struct hugetlb_gmem_key hugetlb_gmem_keys[HUGETLB_GMEM_NR_KEYS];
+
+unsigned long hugetlb_gmem_host_value(enum hugetlb_gmem_item item);
+unsigned long hugetlb_gmem_host_node_pages(int nid);
+void hugetlb_gmem_count_poison(struct hugetlb_gmem_extent *extent);
+void hugetlb_gmem_uncount_extent(struct hugetlb_gmem_extent *extent);
+void hugetlb_gmem_count_file(struct hugetlb_gmem *gmem, bool created);
+
 /* hugetlb_gmem_poison.c */
 bool hugetlb_gmem_poison_ready(void);
 void hugetlb_gmem_init_poison(struct hugetlb_gmem_extent *extent);

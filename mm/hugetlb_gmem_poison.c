@@ -121,6 +121,7 @@ static int record_poison(unsigned long pfn, unsigned long **bitmap,
 				  extent->poison))
 		ret = -EHWPOISON;
 
+	hugetlb_gmem_count_poison(extent);
 	/* Again if known: whoever consumed it now had it mapped still. */
 	queue_poison(extent, surplus);
 	return ret;

@@ -31,9 +31,12 @@
  */
 #include <linux/dax.h>
 #include <linux/delay.h>
+#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
+
+#include <trace/events/guest_memfd.h>
 
 #include "hugetlb_gmem.h"
 #include "internal.h"
@@ -190,11 +193,24 @@ static void store_folios(struct hugetlb_gmem_relayout *relayout,
 	xa_unlock_irq(&mapping->i_pages);
 }
 
+static void trace_step(struct hugetlb_gmem_relayout *relayout,
+		       const struct hugetlb_gmem_step *step, u64 start_ns)
+{
+	unsigned long pfn = page_to_pfn(relayout->extent->page) + step_start(step);
+	u64 duration_ns = ktime_get_ns() - start_ns;
+
+	if (step->split)
+		trace_gmem_split(pfn, step->order, relayout->reason, duration_ns);
+	else
+		trace_gmem_merge(pfn, step->order, relayout->reason, duration_ns);
+}
+
 static bool try_step(struct hugetlb_gmem_relayout *relayout, unsigned int nr)
 {
 	const struct hugetlb_gmem_step *step = &relayout->steps[nr];
 	struct hugetlb_gmem_extent *extent = relayout->extent;
 	unsigned long start = step_start(step), end = step_end(step);
+	u64 start_ns = ktime_get_ns();
 	bool frozen;
 
 	preempt_disable();
@@ -210,6 +226,8 @@ static bool try_step(struct hugetlb_gmem_relayout *relayout, unsigned int nr)
 	}
 	preempt_enable();
 
+	if (frozen)
+		trace_step(relayout, step, start_ns);
 	return frozen;
 }
 
@@ -244,6 +262,29 @@ merge_step(struct hugetlb_gmem_relayout *relayout, unsigned int nr)
 		usleep_range(100, 200);
 	}
 	return HUGETLB_GMEM_BLOCKED_PINS;
+}
+
+static unsigned int count_small(const struct hugetlb_gmem_extent *extent)
+{
+	unsigned int block, nr = 0;
+
+	for (block = 0; block < extent->nr_blocks; block++)
+		nr += extent->layout[block] == HUGETLB_GMEM_SMALL;
+	return nr;
+}
+
+/* Splits are done first, so the number of small blocks has one maximum. */
+static void count_changes(struct hugetlb_gmem_relayout *relayout,
+			  struct hugetlb_gmem_changes *changes,
+			  unsigned int before, unsigned int most)
+{
+	struct hugetlb_gmem *gmem = relayout->extent->gmem;
+	unsigned int after = count_small(relayout->extent);
+
+	changes->splits += most - before;
+	changes->merges += most - after;
+	hugetlb_gmem_count_event(gmem, HUGETLB_GMEM_SPLITS, most - before);
+	hugetlb_gmem_count_event(gmem, HUGETLB_GMEM_MERGES, most - after);
 }
 
 /*
@@ -450,6 +491,7 @@ EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_relayout_pinned, "kvm");
  * hugetlb_gmem_commit_relayout - change the layout
  * @relayout: the change, prepared; freed here
  * @merge: merge now; otherwise only split
+ * @changes: how many blocks became small or big is added here
  *
  * Allocates nothing and cannot fail.  What was not merged, because it was not to
  * be, or because of a reference which does not go away, or of poison, leaves the
@@ -458,19 +500,25 @@ EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_relayout_pinned, "kvm");
  * Context: as for preparing; sleeps.
  */
 void hugetlb_gmem_commit_relayout(struct hugetlb_gmem_relayout *relayout,
-				  bool merge)
+				  bool merge,
+				  struct hugetlb_gmem_changes *changes)
 {
 	enum hugetlb_gmem_blocked blocked = HUGETLB_GMEM_NOT_BLOCKED;
 	struct hugetlb_gmem_extent *extent = relayout->extent;
-	unsigned int i;
+	unsigned int before = count_small(extent), most, i;
 
 	for (i = 0; i < relayout->nr_steps; i++) {
 		if (relayout->steps[i].split)
 			split_step(relayout, i);
-		else if (merge)
+	}
+
+	most = count_small(extent);
+	for (i = 0; merge && i < relayout->nr_steps; i++) {
+		if (!relayout->steps[i].split)
 			blocked = max(blocked, merge_step(relayout, i));
 	}
 
+	count_changes(relayout, changes, before, most);
 	note_pending(relayout, blocked);
 	if (extent_whole(extent))
 		hugetlb_gmem_vmemmap_optimize(extent, PAGE_KERNEL);

@@ -4,8 +4,13 @@
  *
  * See Documentation/ABI/testing/sysfs-kernel-mm-hugetlb_gmem.
  */
+#define pr_fmt(fmt)	"hugetlb_gmem: " fmt
+
 #include <linux/jiffies.h>
 #include <linux/kobject.h>
+#include <linux/nodemask.h>
+#include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/sysfs.h>
 
 #include "hugetlb_gmem.h"
@@ -50,14 +55,76 @@ static ssize_t merge_delay_ms_store(struct kobject *kobj,
 
 static struct kobj_attribute merge_delay_ms_attr = __ATTR_RW(merge_delay_ms);
 
-static struct attribute *hugetlb_gmem_attrs[] = {
-	&merge_delay_ms_attr.attr,
-	NULL
+/* A read-only file: a key of fdinfo, or a node's memory if @key is NULL. */
+struct stat_file {
+	struct kobj_attribute		attr;
+	const struct hugetlb_gmem_key	*key;
+	int				nid;
 };
 
-static const struct attribute_group hugetlb_gmem_group = {
-	.attrs = hugetlb_gmem_attrs,
-};
+static unsigned long stat_value(struct stat_file *file)
+{
+	if (!file->key)
+		return hugetlb_gmem_host_node_pages(file->nid) * PAGE_KB;
+	return hugetlb_gmem_host_value(file->key->item) *
+	       (file->key->size ? PAGE_KB : 1);
+}
+
+static ssize_t stat_show(struct kobject *kobj, struct kobj_attribute *attr,
+			 char *buf)
+{
+	return sysfs_emit(buf, "%lu\n",
+			  stat_value(container_of(attr, struct stat_file, attr)));
+}
+
+/* "merge-pending" is in merge_pending, and "size" in size_kb. */
+static char *stat_name(const struct stat_file *file)
+{
+	if (!file->key)
+		return kasprintf(GFP_KERNEL, "node%d_kb", file->nid);
+	return kasprintf(GFP_KERNEL, "%s%s", file->key->name,
+			 file->key->size ? "_kb" : "");
+}
+
+/* The file stays for ever, and so does @file. */
+static int __init add_stat_file(struct kobject *kobj, struct stat_file *file)
+{
+	char *name = stat_name(file);
+	int ret;
+
+	if (!name)
+		return -ENOMEM;
+
+	strreplace(name, '-', '_');
+	sysfs_attr_init(&file->attr.attr);
+	file->attr.attr.name = name;
+	file->attr.attr.mode = 0444;
+	file->attr.show = stat_show;
+	ret = sysfs_create_file(kobj, &file->attr.attr);
+	if (ret)
+		kfree(name);
+	return ret;
+}
+
+static int __init add_stat_files(struct kobject *kobj)
+{
+	unsigned int i, nr = HUGETLB_GMEM_NR_KEYS + nr_node_ids;
+	struct stat_file *files = kcalloc(nr, sizeof(*files), GFP_KERNEL);
+	int nid, ret = 0;
+
+	if (!files)
+		return -ENOMEM;
+
+	for (i = 0; !ret && i < HUGETLB_GMEM_NR_KEYS; i++, files++) {
+		files->key = &hugetlb_gmem_keys[i];
+		ret = add_stat_file(kobj, files);
+	}
+	for_each_node(nid) {
+		files->nid = nid;
+		ret = ret ?: add_stat_file(kobj, files++);
+	}
+	return ret;
+}
 
 static int __init hugetlb_gmem_sysfs_init(void)
 {
@@ -67,9 +134,10 @@ static int __init hugetlb_gmem_sysfs_init(void)
 	if (!kobj)
 		return -ENOMEM;
 
-	ret = sysfs_create_group(kobj, &hugetlb_gmem_group);
+	ret = sysfs_create_file(kobj, &merge_delay_ms_attr.attr) ?:
+	      add_stat_files(kobj);
 	if (ret)
-		kobject_put(kobj);
+		pr_err("no files in sysfs: %d\n", ret);
 	return ret;
 }
 late_initcall(hugetlb_gmem_sysfs_init);

@@ -160,6 +160,13 @@ static void clean_tail(struct page *tail)
 	}
 }
 
+/* Pages of struct pages that the extent has beyond those it has while whole. */
+unsigned long hugetlb_gmem_vmemmap_extra(struct hugetlb_gmem_extent *extent)
+{
+	return extent->restored ?
+	       (vmemmap_end(extent) - vmemmap_start(extent)) >> PAGE_SHIFT : 0;
+}
+
 /* Change how the shared tail is mapped into the struct pages of @extent. */
 void hugetlb_gmem_vmemmap_protect(struct hugetlb_gmem_extent *extent,
 				  pgprot_t prot)

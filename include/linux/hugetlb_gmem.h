@@ -10,10 +10,12 @@
 #include <linux/err.h>
 #include <linux/kref.h>
 #include <linux/hugetlb_gmem_layout.h>
+#include <linux/hugetlb_gmem_stat.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
 #include <linux/pagemap.h>
 #include <linux/seqlock.h>
+#include <linux/spinlock.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
@@ -22,6 +24,7 @@ struct hugepage_subpool;
 struct hugetlb_cgroup;
 struct mempolicy;
 struct page_snapshot;
+struct seq_file;
 
 /* Marks in struct hugetlb_gmem's @extents. */
 #define HUGETLB_GMEM_MERGE_PENDING	XA_MARK_0	/* not merged as far as possible */
@@ -44,6 +47,10 @@ enum hugetlb_gmem_blocked {
  * @nr_extents:	size of the file in huge pages
  * @extents:	struct hugetlb_gmem_extent by index >> page order; an entry lives
  *		from the first fault in it until the inode dies
+ * @stat_lock:	protects what follows, and @stat of the extents
+ * @stat:	see enum hugetlb_gmem_item
+ * @last_eagain: offset of the page that was last in a conversion's way, in bytes
+ * @node_pages:	number of pages allocated on each node
  * @poisoned:	tells the owner that the page at an index of the file must lose
  *		its mappings; called from a worker, may sleep
  */
@@ -56,6 +63,10 @@ struct hugetlb_gmem {
 	unsigned long		nr_extents;
 	struct xarray		extents;
 	void (*poisoned)(struct address_space *mapping, pgoff_t index);
+	spinlock_t		stat_lock;	/* counters */
+	unsigned long		stat[HUGETLB_GMEM_NR_ITEMS];
+	loff_t			last_eagain;
+	unsigned long		node_pages[];
 };
 
 /*
@@ -88,10 +99,11 @@ struct hugetlb_gmem_stash {
  * @seq:	for who reads struct pages while they change with @layout
  * @merge_at:	with HUGETLB_GMEM_MERGE_PENDING, when to merge, in jiffies
  * @blocked:	with HUGETLB_GMEM_MERGE_PENDING, what was in the way at last
+ * @stat:	what the extent has added to the file's counters
  * @nr_blocks:	number of 2M blocks
  * @layout:	the folios as they are, see struct hugetlb_gmem_step
  *
- * All but @poison and @poison_all is protected by the invalidate_lock of the
+ * All but @poison, @poison_all and @stat is protected by the invalidate_lock of the
  * mapping: held exclusively, or shared together with @lock, for writing.  When
  * the file is gone, a pinned extent belongs to the worker.
  */
@@ -114,6 +126,7 @@ struct hugetlb_gmem_extent {
 	seqcount_t		seq;
 	unsigned long		merge_at;
 	enum hugetlb_gmem_blocked blocked;
+	u32			stat[HUGETLB_GMEM_NR_EXTENT_ITEMS];
 	unsigned int		nr_blocks;
 	u8			layout[] __counted_by(nr_blocks);
 };
@@ -126,6 +139,7 @@ struct hugetlb_gmem_extent {
  * @steps:	where @to differs from the extent's layout, lowest block first
  * @nodes:	page-cache nodes for the splits, one item for each xas_split()
  * @restored:	this change brought back the struct pages of the extent
+ * @reason:	what the change is for
  * @to:		the layout wanted
  *
  * Filled by the caller up to @steps, then hugetlb_gmem_prepare_relayout()
@@ -139,7 +153,18 @@ struct hugetlb_gmem_relayout {
 	struct hugetlb_gmem_step	*steps;
 	struct list_head		nodes;
 	bool				restored;
+	enum hugetlb_gmem_reason	reason;
 	u8				to[];
+};
+
+/**
+ * struct hugetlb_gmem_changes - how many blocks changes of layout concerned
+ * @splits:	blocks made small
+ * @merges:	blocks made big
+ */
+struct hugetlb_gmem_changes {
+	unsigned int splits;
+	unsigned int merges;
 };
 
 #ifdef CONFIG_HUGETLB_GMEM
@@ -169,11 +194,20 @@ hugetlb_gmem_new_relayout(struct hugetlb_gmem_extent *extent);
 int hugetlb_gmem_prepare_relayout(struct hugetlb_gmem_relayout *relayout);
 pgoff_t hugetlb_gmem_relayout_pinned(struct hugetlb_gmem_relayout *relayout);
 void hugetlb_gmem_commit_relayout(struct hugetlb_gmem_relayout *relayout,
-				  bool merge);
+				  bool merge,
+				  struct hugetlb_gmem_changes *changes);
 void hugetlb_gmem_abort_relayout(struct hugetlb_gmem_relayout *relayout);
 bool hugetlb_gmem_block_idle(struct hugetlb_gmem_extent *extent,
 			     unsigned int block);
 unsigned long hugetlb_gmem_merge_delay(void);
+
+void hugetlb_gmem_count_extent(struct hugetlb_gmem_extent *extent,
+			       unsigned long nr_private,
+			       unsigned long nr_collateral);
+void hugetlb_gmem_count_event(struct hugetlb_gmem *gmem,
+			      enum hugetlb_gmem_item item, unsigned long nr);
+void hugetlb_gmem_count_eagain(struct hugetlb_gmem *gmem, loff_t offset);
+void hugetlb_gmem_show(struct seq_file *m, struct hugetlb_gmem *gmem);
 
 pgoff_t hugetlb_gmem_find_poison(struct hugetlb_gmem_extent *extent,
 				 pgoff_t start, pgoff_t end);

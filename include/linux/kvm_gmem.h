@@ -7,6 +7,7 @@
 #ifndef __LINUX_KVM_GMEM_H
 #define __LINUX_KVM_GMEM_H
 
+#include <linux/kvm_gmem_stat.h>
 #include <linux/types.h>
 
 struct kvm;

@@ -152,3 +152,22 @@ void read_folios(struct vm *vm, char *text, size_t len)
 			append_folios(i, counts[i], text, len);
 	}
 }
+
+/* Extents of the file that are to be merged, or 0 if the kernel does not tell. */
+u64 read_merge_pending(struct vm *vm)
+{
+	char path[64], line[256];
+	u64 value = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", vm->gmem_fd);
+	file = fopen(path, "r");
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "gmem-merge-pending: %lu", &value) == 1)
+			break;
+	}
+	fclose(file);
+	return value;
+}

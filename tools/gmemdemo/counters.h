@@ -31,4 +31,6 @@ void read_leaves(struct vm *vm, struct leaves *leaves);
 /* As "SIZE:COUNT ..."; an empty string if the kernel does not tell. */
 void read_folios(struct vm *vm, char *text, size_t len);
 
+u64 read_merge_pending(struct vm *vm);
+
 #endif /* GMEMDEMO_COUNTERS_H */

@@ -21,6 +21,7 @@
 #include "vm.h"
 
 #define PROGRESS_SECONDS	2
+#define MERGE_WAIT_MS		60000
 
 #define SIZE_2M		(2ul << 20)
 #define SIZE_1G		BIT(30)
@@ -157,6 +158,19 @@ static void guest_failed(struct vm *vm, struct report_table *table)
 	    control->want_value);
 }
 
+/* The kernel merges when merge_delay_ms has passed, 100 by default. */
+static void wait_merged(struct vm *vm)
+{
+	unsigned int ms;
+
+	for (ms = 0; read_merge_pending(vm); ms++) {
+		if (ms == MERGE_WAIT_MS)
+			die(EXIT_FAULT, "the huge page is not merged after %u s",
+			    ms / 1000);
+		usleep(1000);
+	}
+}
+
 static void show_progress(struct vm *vm, const char *doing)
 {
 	static time_t shown;
@@ -225,6 +239,8 @@ static void demonstrate(struct vm *vm, struct report_table *table)
 	run_until(vm, table, REPORT_TAKEN_BACK, "the guest takes the page back");
 	expect_host_faults(vm, page, "which is private again");
 	step(vm, table, "4K taken back");
+	wait_merged(vm);
+	step(vm, table, "merged");
 	run_until(vm, table, REPORT_TOUCHED, "the guest touches it");
 	step(vm, table, "touched by the guest");
 

@@ -11,6 +11,7 @@
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
 #include <linux/file.h>
+#include <linux/ktime.h>
 #include <linux/moduleparam.h>
 #include <linux/uaccess.h>
 
@@ -287,8 +288,10 @@ static int check_attributes2(struct kvm *kvm, struct inode *inode,
 static long set_attributes2(struct file *file,
 			    struct kvm_memory_attributes2 __user *uattrs)
 {
+	struct kvm *kvm = kvm_gmem_file_kvm(file);
 	struct inode *inode = file_inode(file);
 	struct kvm_memory_attributes2 attrs;
+	u64 start_ns = ktime_get_ns();
 	pgoff_t start, error_index;
 	int ret;
 
@@ -297,7 +300,7 @@ static long set_attributes2(struct file *file,
 	if (copy_from_user(&attrs, uattrs, sizeof(attrs)))
 		return -EFAULT;
 
-	ret = check_attributes2(kvm_gmem_file_kvm(file), inode, &attrs);
+	ret = check_attributes2(kvm, inode, &attrs);
 	if (ret)
 		return ret;
 
@@ -305,6 +308,8 @@ static long set_attributes2(struct file *file,
 	ret = kvm_gmem_convert(inode, start, start + (attrs.size >> PAGE_SHIFT),
 			       attrs.attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE,
 			       attrs.flags, &error_index);
+	kvm_gmem_count_convert(kvm, inode, ret, error_index,
+			       ktime_get_ns() - start_ns);
 	if (ret && put_user((u64)error_index << PAGE_SHIFT,
 			    &uattrs->error_offset))
 		return -EFAULT;

@@ -20,8 +20,11 @@
 #include <linux/delay.h>
 #include <linux/highmem.h>
 #include <linux/folio_batch.h>
+#include <linux/ktime.h>
 #include <linux/sched/signal.h>
 #include <linux/swap.h>
+
+#include <trace/events/guest_memfd.h>
 
 #include "gmem_internal.h"
 #include "gmem_layout.h"
@@ -43,6 +46,8 @@
  * @extents: where the extents are that this is about
  * @relayouts: those which get another layout, struct hugetlb_gmem_relayout
  * @mas: where the attribute is stored, with the memory for it
+ * @reason: what the layout changes for
+ * @changes: how much the layout has changed
  */
 struct conversion {
 	struct inode			*inode;
@@ -58,9 +63,14 @@ struct conversion {
 	struct kvm_gmem_range		extents;
 	struct list_head		relayouts;
 	struct ma_state			mas;
+	enum hugetlb_gmem_reason	reason;
+	struct hugetlb_gmem_changes	changes;
 };
 
 #define NO_PAGE	ULONG_MAX
+
+typedef void (*trace_fn_t)(struct inode *inode, u64 start, u64 end,
+			   bool to_private, int err, u64 duration_ns);
 
 static void init_conversion(struct conversion *conv, struct inode *inode)
 {
@@ -195,6 +205,7 @@ static int plan_extent(struct conversion *conv,
 	if (!relayout)
 		return -ENOMEM;
 
+	relayout->reason = conv->reason;
 	ret = plan_steps(conv, relayout);
 	if (ret || (!relayout->nr_steps && !merge_pending(extent)))
 		hugetlb_gmem_abort_relayout(relayout);
@@ -585,9 +596,11 @@ static void commit_relayouts(struct conversion *conv)
 	struct hugetlb_gmem_relayout *relayout, *next;
 
 	list_for_each_entry_safe(relayout, next, &conv->relayouts, list) {
-		hugetlb_gmem_commit_relayout(relayout, conv->merge);
+		hugetlb_gmem_commit_relayout(relayout, conv->merge,
+					     &conv->changes);
 		cond_resched();
 	}
+	kvm_gmem_count_changes(conv->inode, &conv->changes);
 }
 
 /* The attributes and layouts of extents are new. */
@@ -643,15 +656,32 @@ static void abort_conversion(struct conversion *conv)
 	free_conversion(conv);
 }
 
+static void trace(struct conversion *conv, trace_fn_t trace_event, int err,
+		  u64 start_ns)
+{
+	trace_event(conv->inode, (u64)conv->extents.start << PAGE_SHIFT,
+		    (u64)conv->extents.end << PAGE_SHIFT, conv->to_private, err,
+		    ktime_get_ns() - start_ns);
+}
+
 static int finish_conversion(struct conversion *conv, int ret,
 			     pgoff_t *error_index)
 {
-	if (!ret)
+	u64 start_ns = ktime_get_ns();
+
+	if (!ret) {
 		ret = prepare(conv, error_index);
-	if (ret)
+		trace(conv, trace_gmem_prepare, ret, start_ns);
+		start_ns = ktime_get_ns();
+	}
+
+	if (ret) {
 		abort_conversion(conv);
-	else
+		trace(conv, trace_gmem_abort, ret, start_ns);
+	} else {
 		commit(conv);
+		trace(conv, trace_gmem_commit, 0, start_ns);
+	}
 	return ret;
 }
 
@@ -741,6 +771,7 @@ int kvm_gmem_split_block(struct inode *inode, pgoff_t index)
 
 	init_conversion(&conv, inode);
 	conv.small = index;
+	conv.reason = HUGETLB_GMEM_FAULT;
 
 	filemap_invalidate_lock(inode->i_mapping);
 
@@ -791,14 +822,17 @@ int kvm_gmem_fit_layout(struct inode *inode, struct hugetlb_gmem_extent *extent)
 		return 0;
 
 	init_conversion(&conv, inode);
+	conv.reason = HUGETLB_GMEM_FAULT;
 	ret = plan_extent(&conv, extent);
 	list_for_each_entry_safe(relayout, next, &conv.relayouts, list) {
 		ret = hugetlb_gmem_prepare_relayout(relayout);
 		if (ret)
 			hugetlb_gmem_abort_relayout(relayout);
 		else
-			hugetlb_gmem_commit_relayout(relayout, false);
+			hugetlb_gmem_commit_relayout(relayout, false,
+						     &conv.changes);
 	}
+	kvm_gmem_count_changes(inode, &conv.changes);
 	return ret;
 }
 
@@ -807,6 +841,7 @@ int kvm_gmem_fit_layout(struct inode *inode, struct hugetlb_gmem_extent *extent)
  * @inode: the guest_memfd
  * @extent: the extent, with memory
  * @regrow: also small blocks that are shared as a whole, if nobody uses them
+ * @reason: what for
  *
  * Takes nothing from anyone: leaves of stage 2 stay as they are, until a fault
  * finds room for a larger one.  What cannot be merged stays pending.
@@ -814,7 +849,8 @@ int kvm_gmem_fit_layout(struct inode *inode, struct hugetlb_gmem_extent *extent)
  * Context: invalidate_lock held exclusively; sleeps.
  */
 void kvm_gmem_merge_extent(struct inode *inode,
-			   struct hugetlb_gmem_extent *extent, bool regrow)
+			   struct hugetlb_gmem_extent *extent, bool regrow,
+			   enum hugetlb_gmem_reason reason)
 {
 	struct conversion conv;
 	pgoff_t error_index;
@@ -824,6 +860,7 @@ void kvm_gmem_merge_extent(struct inode *inode,
 		return;
 
 	init_conversion(&conv, inode);
+	conv.reason = reason;
 	conv.regrow = regrow;
 	conv.merge = true;
 	conv.extents.start = extent->index;

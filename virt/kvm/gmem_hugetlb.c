@@ -457,7 +457,7 @@ static void merge_punched(struct inode *inode, pgoff_t start, pgoff_t end)
 
 	unmap_mapping_pages(inode->i_mapping, start, end - start, false);
 	while ((extent = kvm_gmem_next_extent(inode, &index, end))) {
-		kvm_gmem_merge_extent(inode, extent, true);
+		kvm_gmem_merge_extent(inode, extent, true, HUGETLB_GMEM_PUNCH);
 		cond_resched();
 	}
 }

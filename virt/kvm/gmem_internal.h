@@ -55,6 +55,7 @@ struct kvm_gmem_range {
 struct kvm_gmem_state *kvm_gmem_state(struct inode *inode);
 struct mempolicy *kvm_gmem_lookup_policy(struct inode *inode, pgoff_t index);
 struct kvm *kvm_gmem_file_kvm(struct file *file);
+struct kvm *kvm_gmem_inode_kvm(struct inode *inode);
 void kvm_gmem_invalidate_start(struct inode *inode, pgoff_t start, pgoff_t end);
 void kvm_gmem_invalidate_end(struct inode *inode, pgoff_t start, pgoff_t end);
 
@@ -91,14 +92,25 @@ int kvm_gmem_wait_unpinned(struct inode *inode, pgoff_t start, pgoff_t end);
 int kvm_gmem_split_block(struct inode *inode, pgoff_t index);
 int kvm_gmem_fit_layout(struct inode *inode, struct hugetlb_gmem_extent *extent);
 void kvm_gmem_merge_extent(struct inode *inode,
-			   struct hugetlb_gmem_extent *extent, bool regrow);
+			   struct hugetlb_gmem_extent *extent, bool regrow,
+			   enum hugetlb_gmem_reason reason);
 
 /* gmem_merge.c */
 void kvm_gmem_init_merge(struct kvm_gmem_state *state);
 void kvm_gmem_stop_merge(struct kvm_gmem_state *state);
 void kvm_gmem_watch_small(struct inode *inode);
+void kvm_gmem_watch_extent(struct inode *inode,
+			   struct hugetlb_gmem_extent *extent,
+			   bool shared_small);
+
+/* gmem_stat.c */
 void kvm_gmem_note_extent(struct inode *inode,
 			  struct hugetlb_gmem_extent *extent);
+void kvm_gmem_count_changes(struct inode *inode,
+			    const struct hugetlb_gmem_changes *changes);
+void kvm_gmem_count_convert(struct kvm *kvm, struct inode *inode, int err,
+			    pgoff_t error_index, u64 duration_ns);
+void kvm_gmem_show_fdinfo(struct seq_file *m, struct file *file);
 
 static inline bool kvm_gmem_is_hugetlb(struct inode *inode)
 {
@@ -141,6 +153,7 @@ static inline void kvm_gmem_invalidate_extents(struct kvm *kvm,
 }
 #else
 #define kvm_gmem_ioctl NULL
+#define kvm_gmem_show_fdinfo NULL
 #define kvm_gmem_evict_inode NULL
 
 static inline int kvm_gmem_check_create(const struct kvm_create_guest_memfd *args)

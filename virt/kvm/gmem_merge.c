@@ -22,35 +22,6 @@
 #define REGROW_INTERVAL_MIN	HZ
 #define REGROW_INTERVAL_MAX	(64 * HZ)
 
-/* Is a block inside [start, end), all shared, small?  Offsets in the extent. */
-static bool has_small(struct hugetlb_gmem_extent *extent, pgoff_t start,
-		      pgoff_t end)
-{
-	unsigned int block = DIV_ROUND_UP(start, HUGETLB_GMEM_BLOCK_PAGES);
-
-	for (; block < end >> HUGETLB_GMEM_BLOCK_ORDER; block++) {
-		if (extent->layout[block] == HUGETLB_GMEM_SMALL)
-			return true;
-	}
-	return false;
-}
-
-static bool has_shared_small(struct inode *inode,
-			     struct hugetlb_gmem_extent *extent)
-{
-	pgoff_t end = extent->index + (1UL << extent->order), index, last;
-	bool is_private;
-
-	for (index = extent->index; index < end; index = last + 1) {
-		is_private = kvm_gmem_attribute_private(inode, index, &last);
-		last = min(last, end - 1);
-		if (!is_private && has_small(extent, index - extent->index,
-					     last + 1 - extent->index))
-			return true;
-	}
-	return false;
-}
-
 /* Have the worker run at @due or earlier; invalidate_lock held exclusively. */
 static void schedule_merge(struct kvm_gmem_state *state, unsigned long due)
 {
@@ -87,14 +58,16 @@ static bool merge_waits(struct hugetlb_gmem_extent *extent)
 }
 
 /**
- * kvm_gmem_note_extent - see to an extent whose attributes or layout are new
+ * kvm_gmem_watch_extent - have the worker see to an extent, if need be
  * @inode: the guest_memfd
- * @extent: the extent, with memory
+ * @extent: the extent, with memory, whose attributes or layout are new
+ * @shared_small: it has small blocks that are shared as a whole
  *
  * Context: invalidate_lock held exclusively; or shared, and the extent is new.
  */
-void kvm_gmem_note_extent(struct inode *inode,
-			  struct hugetlb_gmem_extent *extent)
+void kvm_gmem_watch_extent(struct inode *inode,
+			   struct hugetlb_gmem_extent *extent,
+			   bool shared_small)
 {
 	struct kvm_gmem_state *state = kvm_gmem_state(inode);
 	struct xarray *extents = &extent->gmem->extents;
@@ -104,7 +77,7 @@ void kvm_gmem_note_extent(struct inode *inode,
 	    merge_waits(extent))
 		schedule_merge(state, extent->merge_at);
 
-	if (!has_shared_small(inode, extent)) {
+	if (!shared_small) {
 		xa_clear_mark(extents, i, HUGETLB_GMEM_SHARED_SMALL);
 	} else if (!xa_get_mark(extents, i, HUGETLB_GMEM_SHARED_SMALL)) {
 		xa_set_mark(extents, i, HUGETLB_GMEM_SHARED_SMALL);
@@ -144,13 +117,14 @@ static void merge_if_due(struct kvm_gmem_state *state,
 		schedule_merge(state, extent->merge_at);
 	else
 		kvm_gmem_merge_extent(state->hugetlb->mapping->host, extent,
-				      false);
+				      false, HUGETLB_GMEM_RETRY);
 }
 
 static void regrow(struct kvm_gmem_state *state,
 		   struct hugetlb_gmem_extent *extent)
 {
-	kvm_gmem_merge_extent(state->hugetlb->mapping->host, extent, true);
+	kvm_gmem_merge_extent(state->hugetlb->mapping->host, extent, true,
+			      HUGETLB_GMEM_RETRY);
 }
 
 static void regrow_if_due(struct kvm_gmem_state *state)

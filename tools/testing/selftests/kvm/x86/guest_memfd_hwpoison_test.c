@@ -306,4 +306,30 @@ TEST_F_TIMEOUT(guest_memfd_hwpoison, whole_shared, GMEM_TIMEOUT)
 	check_others(g, bad, ARRAY_SIZE(bad));
 }
 
+/* A block with a poisoned page is not merged, and fdinfo says why. */
+TEST_F_TIMEOUT(guest_memfd_hwpoison, blocks_merge, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+	u64 small = gmem_page_size(ORDER_2M) / PAGE_SIZE;
+
+	if (!variant->order)
+		return;
+
+	gmem_convert(g, 3, 1, false);
+	poison_pfn(g, self->base_pfn, 5);
+	TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "poisoned"), PAGE_SIZE / SZ_1K);
+	TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "merge-pending"), 0);
+
+	gmem_convert(g, 3, 1, true);
+	TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "merge-pending"), 1);
+	TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "blocked-poison"), 1);
+	TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "blocked-pins"), 0);
+	TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "folios-4K"), small);
+
+	/* Sharing the page again leaves nothing to be merged. */
+	gmem_convert(g, 3, 1, false);
+	TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "merge-pending"), 0);
+	TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "blocked-poison"), 0);
+}
+
 TEST_HARNESS_MAIN

@@ -30,6 +30,7 @@
 #define GMEM_STEP_ALL		1
 #define GMEM_STEP_SPREAD	(GMEM_WORDS / 4)
 #define GMEM_LIST_MAX		4096
+#define GMEM_FDINFO_SIZE	65536
 
 /* Generous, as nothing but a hang may make it expire. */
 #define GMEM_TIMEOUT		1800
@@ -150,6 +151,11 @@ void gmem_vm_free(struct gmem_vm *g);
 u64 gmem_count_folios(int fd, unsigned int order);
 void gmem_wait_folios(int fd, unsigned int order, u64 nr);
 void gmem_set_merge_delay(unsigned int ms);
+
+/* /proc/self/fdinfo: all of one moment, a value in it, a value of now. */
+void gmem_read_fdinfo(int fd, char *text, size_t size);
+u64 gmem_fdinfo_value(const char *text, const char *key);
+u64 gmem_fdinfo(int fd, const char *key);
 
 /* Attributes; @error_offset may be NULL.  Return 0 or an errno. */
 int gmem_set_attributes(int fd, u64 offset, u64 size, u64 attributes,

@@ -337,6 +337,38 @@ void gmem_wait_folios(int fd, unsigned int order, u64 nr)
 	}
 }
 
+void gmem_read_fdinfo(int fd, char *text, size_t size)
+{
+	char path[64];
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	len = read_text(path, text, size);
+	TEST_ASSERT(len > 0 && len < size - 1, "Reading %s: %ld", path, len);
+}
+
+/* Of "gmem-KEY:<tab>VALUE"; kB are as they are. */
+u64 gmem_fdinfo_value(const char *text, const char *key)
+{
+	char line[64];
+	const char *at;
+	u64 value;
+
+	snprintf(line, sizeof(line), "\ngmem-%s:\t", key);
+	at = strstr(text, line);
+	TEST_ASSERT(at && sscanf(at + strlen(line), "%lu", &value) == 1,
+		    "No '%s' in fdinfo:\n%s", key, text);
+	return value;
+}
+
+u64 gmem_fdinfo(int fd, const char *key)
+{
+	char text[GMEM_FDINFO_SIZE];
+
+	gmem_read_fdinfo(fd, text, sizeof(text));
+	return gmem_fdinfo_value(text, key);
+}
+
 void gmem_set_merge_delay(unsigned int ms)
 {
 	char text[16];
