@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Attributes of guest_memfd pages: KVM_SET_MEMORY_ATTRIBUTES2 with its errors
- * and its promises on contents, who may access what, and what KVM reports in
- * either mode of kvm.vm_memory_attributes.  Only the fixture of the mode that
- * the kernel runs in is run, unless asked for by name.
+ * Attributes of guest_memfd pages: KVM_SET_MEMORY_ATTRIBUTES2 and its promises
+ * on contents, who may access what, and what KVM reports in either mode of
+ * kvm.vm_memory_attributes.  Only the fixture of the mode that the kernel runs
+ * in is run, unless asked for by name.  Errors are in guest_memfd_errors_test.
  *
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
-#include <sys/uio.h>
-#include <sys/wait.h>
 #include <linux/falloc.h>
 
 #include "guest_memfd_util.h"
@@ -163,167 +161,6 @@ TEST_F_TIMEOUT(file_attributes, default_vm, GMEM_TIMEOUT)
 	assert_offset(error_offset, UNTOUCHED, "EINVAL");
 	kvm_close(fd);
 	kvm_vm_free(vm);
-}
-
-TEST_F_TIMEOUT(file_attributes, einval, GMEM_TIMEOUT)
-{
-	u64 size = self->g.config.size;
-	const struct {
-		u64 offset, size, attributes, flags;
-		const char *what;
-	} cases[] = {
-		{ 1, PAGE_SIZE, 0, 0, "Offset 1" },
-		{ PAGE_SIZE / 2, PAGE_SIZE, 0, 0, "Offset of half a page" },
-		{ 0, 1, 0, 0, "Size 1" },
-		{ 0, PAGE_SIZE + 8, 0, 0, "Size of a page and 8 bytes" },
-		{ 0, 0, 0, 0, "Size 0" },
-		{ size, PAGE_SIZE, 0, 0, "At the end" },
-		{ size - PAGE_SIZE, 2 * PAGE_SIZE, 0, 0, "Past the end" },
-		{ 0, size + PAGE_SIZE, 0, 0, "Larger than the file" },
-		{ -PAGE_SIZE, PAGE_SIZE, 0, 0, "Wraps to 0" },
-		{ -PAGE_SIZE, 2 * PAGE_SIZE, 0, 0, "Wraps to a page" },
-		{ PAGE_SIZE, -PAGE_SIZE, 0, 0, "Size that wraps" },
-		{ 0, PAGE_SIZE, BIT_ULL(0), 0, "Attribute bit 0" },
-		{ 0, PAGE_SIZE, PRIVATE | BIT_ULL(4), 0, "Private and more" },
-		{ 0, PAGE_SIZE, BIT_ULL(63), 0, "Attribute bit 63" },
-		{ 0, PAGE_SIZE, 0, BIT_ULL(2), "Flag bit 2" },
-		{ 0, PAGE_SIZE, 0, BIT_ULL(63), "Flag bit 63" },
-		{ 0, PAGE_SIZE, 0, ZERO | PRESERVE, "Zero and preserve" },
-		{ 0, PAGE_SIZE, PRIVATE, ZERO | PRESERVE, "Both, to private" },
-		{ 0, PAGE_SIZE, PRIVATE, ZERO, "Zero to private" },
-	};
-	u64 error_offset = UNTOUCHED;
-	int i, ret;
-
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		ret = gmem_set_attributes(self->g.fd, cases[i].offset,
-					  cases[i].size, cases[i].attributes,
-					  cases[i].flags, &error_offset);
-		assert_errno(ret, EINVAL, cases[i].what);
-		assert_offset(error_offset, UNTOUCHED, cases[i].what);
-	}
-}
-
-TEST_F_TIMEOUT(file_attributes, einval_reserved, GMEM_TIMEOUT)
-{
-	struct kvm_memory_attributes2 args;
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(args.reserved); i++) {
-		args = (struct kvm_memory_attributes2) { .size = PAGE_SIZE };
-		args.reserved[i] = 1;
-		TEST_ASSERT(ioctl(self->g.fd, KVM_SET_MEMORY_ATTRIBUTES2, &args) &&
-			    errno == EINVAL, "reserved[%d] of 1, errno: %d", i, errno);
-	}
-}
-
-TEST_F_TIMEOUT(file_attributes, efault, GMEM_TIMEOUT)
-{
-	u8 *mem = kvm_mmap(2 * PAGE_SIZE, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	struct kvm_memory_attributes2 args = { .size = PAGE_SIZE };
-	int fd = self->g.fd;
-
-	kvm_munmap(mem + PAGE_SIZE, PAGE_SIZE);
-	memcpy(mem + PAGE_SIZE - sizeof(args) / 2, &args, sizeof(args) / 2);
-	TEST_ASSERT(ioctl(fd, KVM_SET_MEMORY_ATTRIBUTES2, NULL) && errno == EFAULT,
-		    "NULL, errno: %d", errno);
-	TEST_ASSERT(ioctl(fd, KVM_SET_MEMORY_ATTRIBUTES2, mem + PAGE_SIZE) &&
-		    errno == EFAULT, "Not mapped, errno: %d", errno);
-	TEST_ASSERT(ioctl(fd, KVM_SET_MEMORY_ATTRIBUTES2,
-			  mem + PAGE_SIZE - sizeof(args) / 2) && errno == EFAULT,
-		    "Half mapped, errno: %d", errno);
-}
-
-TEST_F_TIMEOUT(file_attributes, eopnotsupp, GMEM_TIMEOUT)
-{
-	int want = gmem_has_mmap(&self->g) ? 0 : EOPNOTSUPP;
-
-	set_pages(&self->g, 0, 1, 0, ZERO, want, UNTOUCHED, "ZERO to shared");
-	set_pages(&self->g, 1, 1, 0, PRESERVE, want, UNTOUCHED, "PRESERVE to shared");
-	set_pages(&self->g, 1, 1, PRIVATE, PRESERVE, want, UNTOUCHED,
-		  "PRESERVE to private");
-}
-
-TEST_F_TIMEOUT(file_attributes, eio_other_process, GMEM_TIMEOUT)
-{
-	u64 error_offset = UNTOUCHED;
-	int status;
-	pid_t pid = fork();
-
-	TEST_ASSERT(pid >= 0, "fork() failed, errno: %d", errno);
-	if (!pid)
-		_exit(gmem_set_attributes(self->g.fd, 0, PAGE_SIZE, 0, 0, &error_offset));
-
-	TEST_ASSERT_EQ(waitpid(pid, &status, 0), pid);
-	TEST_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == EIO,
-		    "From another process: wait status 0x%x", status);
-}
-
-/* Reading from the pipe drops the reference that vmsplice() took. */
-static void pin_page(struct gmem_vm *g, u64 page, int pipe_fds[2])
-{
-	struct iovec iov = {
-		.iov_base = gmem_host_page(g, page),
-		.iov_len = PAGE_SIZE,
-	};
-
-	TEST_ASSERT(!pipe(pipe_fds), "pipe() failed, errno: %d", errno);
-	TEST_ASSERT(vmsplice(pipe_fds[1], &iov, 1, 0) == PAGE_SIZE,
-		    "vmsplice() failed, errno: %d", errno);
-}
-
-static void unpin_page(int pipe_fds[2])
-{
-	kvm_close(pipe_fds[0]);
-	kvm_close(pipe_fds[1]);
-}
-
-static void test_eagain(struct gmem_vm *g, u64 first)
-{
-	u64 page = first + 2, nr = 16;
-	int low[2], high[2];
-
-	gmem_set_tags(g, first, nr, 1);
-	gmem_guest_write(g, first, nr);
-	make_shared(g, first, nr, PRESERVE);
-	pin_page(g, page + 5, high);
-	pin_page(g, page, low);
-
-	set_pages(g, first, nr, PRIVATE, PRESERVE, EAGAIN, page * PAGE_SIZE,
-		  "Two pinned pages");
-	gmem_host_check(g, first, GMEM_STEP_ALL);
-	gmem_guest_check(g, first, nr, GMEM_STEP_ALL);
-	set_pages(g, first, nr, PRIVATE, 0, EAGAIN, page * PAGE_SIZE, "Again");
-	gmem_host_check(g, page, GMEM_STEP_ALL);
-
-	/* Nothing changes for a page that is shared already. */
-	make_shared(g, first, nr, PRESERVE);
-	make_private(g, first, 2, PRESERVE);
-	make_private(g, page + 6, 1, PRESERVE);
-
-	unpin_page(low);
-	set_pages(g, first, nr, PRIVATE, PRESERVE, EAGAIN,
-		  (page + 5) * PAGE_SIZE, "One page still pinned");
-	gmem_host_check(g, page, GMEM_STEP_ALL);
-	unpin_page(high);
-	make_private(g, first, nr, PRESERVE);
-	gmem_guest_check(g, first, nr, GMEM_STEP_ALL);
-}
-
-TEST_F_TIMEOUT(file_attributes, eagain, GMEM_TIMEOUT)
-{
-	struct gmem_vm *g = &self->g;
-
-	if (!gmem_has_mmap(g)) {
-		/* The host cannot get at a page, let alone pin it. */
-		TEST_ASSERT(mmap(NULL, PAGE_SIZE, PROT_READ, MAP_SHARED, g->fd, 0) ==
-			    MAP_FAILED && errno == ENODEV, "mmap(), errno: %d", errno);
-		return;
-	}
-
-	test_eagain(g, 0);
-	test_eagain(g, g->nr_pages - 16);
 }
 
 TEST_F_TIMEOUT(file_attributes, idempotent, GMEM_TIMEOUT)

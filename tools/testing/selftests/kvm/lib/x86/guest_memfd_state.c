@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Snapshots of a guest_memfd for the selftests, and pinned and poisoned pages.
+ *
+ * To look at a shared page is to map it, which makes its block small.  So a
+ * snapshot looks at pages first and at the layout last, and whoever compares
+ * looks at the same pages.  Pages without memory are left alone.
+ *
+ * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "cgroup_util.h"
+#include "guest_memfd_state.h"
+
+#define EXTENTS		"/sys/kernel/debug/hugetlb_gmem/extents"
+#define CORRUPT_PFN	"/sys/kernel/debug/hwpoison/corrupt-pfn"
+/* Pages on each side of an end that are looked at, and others in the file. */
+#define NR_NEAR		32
+#define NR_SPREAD	32
+
+static u64 file_ino(int fd)
+{
+	struct stat st;
+
+	TEST_ASSERT(!fstat(fd, &st), "fstat() failed, errno: %d", errno);
+	return st.st_ino;
+}
+
+u64 gmem_blocks(int fd)
+{
+	struct stat st;
+
+	TEST_ASSERT(!fstat(fd, &st), "fstat() failed, errno: %d", errno);
+	return st.st_blocks;
+}
+
+static FILE *open_extents(void)
+{
+	FILE *file = fopen(EXTENTS, "r");
+
+	TEST_ASSERT(file, "No " EXTENTS ": set CONFIG_HUGETLB_GMEM_DEBUG");
+	return file;
+}
+
+static void read_layout(int fd, char text[GMEM_LAYOUT_TEXT])
+{
+	FILE *file = open_extents();
+	u64 ino, want = file_ino(fd);
+	size_t len = 0;
+	char line[512];
+
+	text[0] = 0;
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "ino=%lu", &ino) != 1 || ino != want)
+			continue;
+		TEST_ASSERT(len + strlen(line) < GMEM_LAYOUT_TEXT, "Too many extents");
+		len += sprintf(text + len, "%s", line);
+	}
+	fclose(file);
+}
+
+u64 gmem_pfn(struct gmem_vm *g, u64 page)
+{
+	u64 ino, index, pfn, found = 0, want = file_ino(g->fd);
+	FILE *file = open_extents();
+	unsigned int order;
+	char line[512];
+
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "ino=%lu index=%lu pfn=%lu order=%u", &ino,
+			   &index, &pfn, &order) == 4 && ino == want &&
+		    page >= index && page < index + BIT_ULL(order))
+			found = pfn + page - index;
+	}
+	fclose(file);
+	TEST_ASSERT(found, "Page %lu has no memory", page);
+	return found;
+}
+
+static bool has_memory(struct gmem_vm *g, u64 page)
+{
+	unsigned char resident;
+
+	/* What has only been allocated is not uptodate, which mincore() wants. */
+	if (!g->config.order)
+		return true;
+
+	TEST_ASSERT(!mincore(gmem_host_page(g, page), PAGE_SIZE, &resident),
+		    "mincore() failed, errno: %d", errno);
+	return resident & 1;
+}
+
+enum gmem_probe gmem_probe(struct gmem_vm *g, u64 page)
+{
+	if (!has_memory(g, page))
+		return GMEM_UNALLOCATED;
+	if (gmem_pre_fault(g, page, 1) == EHWPOISON)
+		return GMEM_POISONED;
+	return gmem_host_access(gmem_host_page(g, page), false) ?
+	       GMEM_PRIVATE : GMEM_SHARED;
+}
+
+static void add_pages(struct gmem_vm *g, struct gmem_snapshot *s, u64 page,
+		      u64 end, u64 step)
+{
+	for (; page < min_t(u64, end, g->nr_pages); page += step) {
+		TEST_ASSERT(s->nr_probes < GMEM_PROBES_MAX, "Too many pages");
+		s->pages[s->nr_probes++] = page;
+	}
+}
+
+static void choose_pages(struct gmem_vm *g, struct gmem_snapshot *s, u64 first,
+			 u64 nr)
+{
+	/* Odd, for the pages not to be the same in every block. */
+	u64 step = g->nr_pages / NR_SPREAD | 1;
+
+	s->nr_probes = 0;
+	add_pages(g, s, first - min_t(u64, first, NR_NEAR), first + NR_NEAR, 1);
+	add_pages(g, s, first + nr - min_t(u64, nr, NR_NEAR),
+		  first + nr + NR_NEAR, 1);
+	add_pages(g, s, 0, g->nr_pages, step);
+	add_pages(g, s, g->nr_pages - 1, g->nr_pages, 1);
+}
+
+static void check_contents(struct gmem_vm *g, const struct gmem_snapshot *s)
+{
+	u64 i, nr = 0;
+
+	for (i = 0; i < s->nr_probes; i++) {
+		if (s->probes[i] == GMEM_SHARED)
+			gmem_host_check(g, s->pages[i], GMEM_STEP_SPREAD);
+		if (s->probes[i] == GMEM_SHARED || s->probes[i] == GMEM_PRIVATE)
+			g->model->list[nr++] = s->pages[i];
+	}
+	gmem_guest_check_list(g, nr, GMEM_STEP_SPREAD);
+}
+
+/* What is the same however often it is looked at. */
+static void take(struct gmem_vm *g, struct gmem_snapshot *s)
+{
+	u64 i;
+
+	for (i = 0; i < s->nr_probes; i++)
+		s->probes[i] = gmem_probe(g, s->pages[i]);
+	check_contents(g, s);
+	s->st_blocks = gmem_blocks(g->fd);
+	read_layout(g->fd, s->layout);
+	if (g->config.order)
+		hugetlb_pool_read(gmem_page_size(g->config.order), &s->pool);
+}
+
+void gmem_snapshot(struct gmem_vm *g, struct gmem_snapshot *s, u64 first, u64 nr)
+{
+	TEST_ASSERT(gmem_in_place(g), "The host cannot look at the file");
+	memset(s, 0, sizeof(*s));
+	choose_pages(g, s, first, nr);
+	take(g, s);
+}
+
+void gmem_assert_unchanged(struct gmem_vm *g, const struct gmem_snapshot *s,
+			   const char *when)
+{
+	static struct gmem_snapshot now;
+	u64 i;
+
+	now = *s;
+	take(g, &now);
+	for (i = 0; i < s->nr_probes; i++)
+		TEST_ASSERT(now.probes[i] == s->probes[i],
+			    "%s: page %u is %d, was %d (enum gmem_probe)", when,
+			    s->pages[i], now.probes[i], s->probes[i]);
+	TEST_ASSERT(!strcmp(now.layout, s->layout), "%s: layout\n%swas\n%s",
+		    when, now.layout, s->layout);
+	TEST_ASSERT(now.st_blocks == s->st_blocks, "%s: st_blocks %lu, was %lu",
+		    when, now.st_blocks, s->st_blocks);
+	TEST_ASSERT(!memcmp(&now.pool, &s->pool, sizeof(s->pool)),
+		    "%s: pool free %lu resv %lu, was %lu %lu", when,
+		    now.pool.free, now.pool.resv, s->pool.free, s->pool.resv);
+}
+
+static size_t append_lines(char *text, size_t len, const char *path,
+			   const char *prefix)
+{
+	FILE *file = fopen(path, "r");
+	char line[256];
+
+	TEST_ASSERT(file, "Opening %s, errno: %d", path, errno);
+	while (fgets(line, sizeof(line), file)) {
+		if (strncmp(line, prefix, strlen(prefix)))
+			continue;
+		TEST_ASSERT(len + strlen(path) + strlen(line) + 2 < GMEM_COUNTERS_TEXT,
+			    "Too many counters");
+		len += sprintf(text + len, "%s %s", path, line);
+	}
+	fclose(file);
+	return len;
+}
+
+static size_t append_pools(char *text, size_t len, const char *dir_path)
+{
+	static const char * const names[] = {
+		"nr_hugepages", "free_hugepages", "surplus_hugepages",
+	};
+	DIR *dir = opendir(dir_path);
+	struct dirent *entry;
+	char path[512];
+	int i;
+
+	TEST_ASSERT(dir, "Opening %s, errno: %d", dir_path, errno);
+	while ((entry = readdir(dir))) {
+		for (i = 0; i < ARRAY_SIZE(names) && entry->d_name[0] == 'h'; i++) {
+			snprintf(path, sizeof(path), "%s/%s/%s", dir_path,
+				 entry->d_name, names[i]);
+			len = append_lines(text, len, path, "");
+		}
+	}
+	closedir(dir);
+	return len;
+}
+
+void hugetlb_counters(char text[GMEM_COUNTERS_TEXT])
+{
+	char path[64];
+	size_t len;
+	int node;
+
+	len = append_lines(text, 0, "/proc/meminfo", "Huge");
+	len = append_lines(text, len, "/proc/vmstat", "nr_hugetlb");
+	for (node = 0; ; node++) {
+		snprintf(path, sizeof(path),
+			 "/sys/devices/system/node/node%d/hugepages", node);
+		if (access(path, F_OK))
+			break;
+		len = append_pools(text, len, path);
+	}
+}
+
+void hugetlb_assert_counters(const char *want)
+{
+	char now[GMEM_COUNTERS_TEXT];
+
+	hugetlb_counters(now);
+	TEST_ASSERT(!strcmp(now, want), "Counters are\n%swere\n%s", now, want);
+}
+
+/* Reading from the pipe drops the reference that vmsplice() took. */
+void gmem_pin(struct gmem_vm *g, u64 page, struct gmem_pin *pin)
+{
+	struct iovec iov = {
+		.iov_base = gmem_host_page(g, page),
+		.iov_len = PAGE_SIZE,
+	};
+
+	TEST_ASSERT(!pipe(pin->pipe), "pipe() failed, errno: %d", errno);
+	TEST_ASSERT(vmsplice(pin->pipe[1], &iov, 1, 0) == PAGE_SIZE,
+		    "vmsplice() failed, errno: %d", errno);
+}
+
+void gmem_unpin(struct gmem_pin *pin)
+{
+	kvm_close(pin->pipe[0]);
+	kvm_close(pin->pipe[1]);
+}
+
+static void take_no_action(int signal)
+{
+}
+
+/*
+ * Whoever has mapped the page may be told as it happens.  A base page gives
+ * EBUSY, as memory_failure() has nowhere to free it to; it is poisoned all the
+ * same.
+ */
+void gmem_poison(struct gmem_vm *g, u64 page)
+{
+	u64 pfn = g->config.order ? gmem_pfn(g, page) :
+		  gmem_host_pfn(gmem_host_page(g, page));
+	sighandler_t old = signal(SIGBUS, take_no_action);
+	char text[32];
+	ssize_t ret;
+
+	snprintf(text, sizeof(text), "0x%lx", pfn);
+	ret = write_text(CORRUPT_PFN, text, strlen(text));
+	signal(SIGBUS, old);
+	TEST_ASSERT(ret > 0 || (!g->config.order && ret == -EBUSY),
+		    "Poisoning page %lu: %ld: set CONFIG_HWPOISON_INJECT, be root",
+		    page, ret);
+}
