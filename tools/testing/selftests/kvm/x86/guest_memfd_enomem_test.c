@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Fail each allocation for a guest_memfd in turn, by fail_hugetlb_gmem: the
- * 1st, the 2nd, ... until an operation makes fewer.  Creation, allocation and
- * conversion then return ENOMEM, and leave everything as it was.
+ * 1st, the 2nd, ... until an operation makes fewer.  Creation, allocation,
+ * conversion and holes then return ENOMEM, and leave everything as it was.
  *
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
 #include <linux/falloc.h>
 
-#include "guest_memfd_util.h"
+#include "guest_memfd_state.h"
 #include "kvm_test_harness.h"
 
 #define FAIL_DIR	"/sys/kernel/debug/fail_hugetlb_gmem/"
-#define EXTENTS		"/sys/kernel/debug/hugetlb_gmem/extents"
-#define LAYOUT_MAX	4096
 /* Of many allocations that are all alike, fail some. */
 #define NR_EACH		64
 
@@ -184,16 +182,16 @@ struct range {
 	bool to_private;
 };
 
-/* What only the right attribute allows, at both ends and on both sides. */
+/* At both ends and on both sides. */
 static void assert_attributes(struct gmem_vm *g, const struct range *range,
-			      bool inside, bool outside)
+			      enum gmem_probe inside)
 {
 	u64 last = range->first + range->nr - 1;
 
-	TEST_ASSERT_EQ(!gmem_host_access(gmem_host_page(g, range->first), false), inside);
-	TEST_ASSERT_EQ(!gmem_host_access(gmem_host_page(g, last), false), inside);
-	TEST_ASSERT_EQ(!gmem_host_access(gmem_host_page(g, range->first - 1), false), outside);
-	TEST_ASSERT_EQ(!gmem_host_access(gmem_host_page(g, last + 1), false), outside);
+	TEST_ASSERT_EQ(gmem_probe(g, range->first), inside);
+	TEST_ASSERT_EQ(gmem_probe(g, last), inside);
+	TEST_ASSERT_EQ(gmem_probe(g, range->first - 1), GMEM_PRIVATE);
+	TEST_ASSERT_EQ(gmem_probe(g, last + 1), GMEM_PRIVATE);
 }
 
 /* The start of the range, or of an extent in it. */
@@ -212,12 +210,13 @@ static void assert_error_offset(struct gmem_vm *g, const struct range *range,
 /* Return the number of allocations that a conversion makes. */
 static u64 convert_failing(struct gmem_vm *g, const struct range *range)
 {
-	char before[LAYOUT_MAX], after[LAYOUT_MAX];
+	static struct gmem_snapshot before;
 	u64 number, error_offset;
+	char when[64];
 	int ret;
 
+	gmem_snapshot(g, &before, range->first, range->nr);
 	for (number = 1;; number = next_number(number)) {
-		read_file(EXTENTS, before, sizeof(before));
 		error_offset = -1;
 		arm(number);
 		ret = gmem_try_convert(g, range->first, range->nr,
@@ -227,10 +226,8 @@ static u64 convert_failing(struct gmem_vm *g, const struct range *range)
 		TEST_ASSERT(ret == ENOMEM, "Allocation %lu failed: %s", number,
 			    strerror(ret));
 		assert_error_offset(g, range, error_offset);
-		read_file(EXTENTS, after, sizeof(after));
-		TEST_ASSERT(!strcmp(before, after),
-			    "Allocation %lu failed, the layout changed:\n%s\n%s",
-			    number, before, after);
+		snprintf(when, sizeof(when), "Allocation %lu failed", number);
+		gmem_assert_unchanged(g, &before, when);
 	}
 	TEST_ASSERT(!ret, "Nothing failed: %s", strerror(ret));
 	return number - 1;
@@ -248,20 +245,46 @@ TEST_F_TIMEOUT(guest_memfd_enomem, convert, GMEM_TIMEOUT)
 
 	gmem_set_tags(g, range.first - 1, range.nr + 2, 1);
 	gmem_guest_write(g, range.first - 1, range.nr + 2);
-	assert_attributes(g, &range, false, false);
+	assert_attributes(g, &range, GMEM_PRIVATE);
 
 	nr_to_shared = convert_failing(g, &range);
-	assert_attributes(g, &range, true, false);
+	assert_attributes(g, &range, GMEM_SHARED);
 	gmem_guest_check(g, range.first - 1, range.nr + 2, GMEM_STEP_SPREAD);
 
 	range.to_private = true;
 	nr_to_private = convert_failing(g, &range);
-	assert_attributes(g, &range, false, false);
+	assert_attributes(g, &range, GMEM_PRIVATE);
 	gmem_guest_check(g, range.first - 1, range.nr + 2, GMEM_STEP_SPREAD);
 	ksft_print_msg("to shared %lu allocations, to private %lu\n",
 		       nr_to_shared, nr_to_private);
 	TEST_ASSERT(nr_to_shared > nr_to_private && nr_to_private > 3,
 		    "Too few allocations");
+}
+
+/* A hole needs less memory than it frees: none, unless it says so. */
+TEST_F_TIMEOUT(guest_memfd_enomem, punch, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+	u64 first = self->page_size / PAGE_SIZE - 5, nr = 10, number;
+	int mode = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, ret;
+	static struct gmem_snapshot before;
+
+	gmem_set_tags(g, first - 1, nr + 2, 1);
+	gmem_guest_write(g, first - 1, nr + 2);
+	gmem_convert(g, first, nr / 2, false);
+	gmem_snapshot(g, &before, first, nr);
+	for (number = 1;; number = next_number(number)) {
+		arm(number);
+		ret = fallocate(g->fd, mode, first * PAGE_SIZE, nr * PAGE_SIZE);
+		if (!disarm())
+			break;
+		TEST_ASSERT(ret && errno == ENOMEM,
+			    "Allocation %lu failed: %d, errno: %d", number, ret, errno);
+		gmem_assert_unchanged(g, &before, "ENOMEM");
+	}
+	TEST_ASSERT(!ret, "Nothing failed, errno: %d", errno);
+	gmem_set_tags(g, first, nr, 0);
+	gmem_guest_check(g, first - 1, nr + 2, GMEM_STEP_ALL);
 }
 
 TEST_HARNESS_MAIN
