@@ -6,8 +6,10 @@
  *
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
+#include <stdio.h>
 #include <linux/falloc.h>
 
+#include "cgroup_util.h"
 #include "guest_memfd_state.h"
 #include "kvm_test_harness.h"
 
@@ -39,26 +41,18 @@ FIXTURE_VARIANT_ADD(guest_memfd_enomem, 1g) {
 	.nr_extents = 2,
 };
 
-static void write_file(const char *path, const char *text)
+static void write_file(const char *path, char *text)
 {
-	int fd = open(path, O_WRONLY);
+	ssize_t len = write_text(path, text, strlen(text));
 
-	TEST_ASSERT(fd >= 0 && write(fd, text, strlen(text)) == strlen(text),
-		    "Writing '%s' to %s, errno: %d", text, path, errno);
-	kvm_close(fd);
+	TEST_ASSERT(len == strlen(text), "Writing '%s' to %s: %ld", text, path, len);
 }
 
-static size_t read_file(const char *path, char *text, size_t size)
+static void read_file(const char *path, char *text, size_t size)
 {
-	int fd = open(path, O_RDONLY);
-	ssize_t len;
+	ssize_t len = read_text(path, text, size);
 
-	TEST_ASSERT(fd >= 0, "Opening %s, errno: %d", path, errno);
-	len = read(fd, text, size - 1);
 	TEST_ASSERT(len >= 0 && len < size - 1, "Reading %s: %ld", path, len);
-	text[len] = 0;
-	kvm_close(fd);
-	return len;
 }
 
 static void set_fault(const char *name, u64 value)
