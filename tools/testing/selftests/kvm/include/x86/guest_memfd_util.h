@@ -157,6 +157,9 @@ void gmem_read_fdinfo(int fd, char *text, size_t size);
 u64 gmem_fdinfo_value(const char *text, const char *key);
 u64 gmem_fdinfo(int fd, const char *key);
 
+/* Where in memory the extent is that begins at @page, 0 if nowhere. */
+u64 gmem_extent_pfn(int fd, u64 page);
+
 /* Attributes; @error_offset may be NULL.  Return 0 or an errno. */
 int gmem_set_attributes(int fd, u64 offset, u64 size, u64 attributes,
 			u64 flags, u64 *error_offset);
@@ -183,6 +186,10 @@ u64 *gmem_host_page(struct gmem_vm *g, u64 page);
 void gmem_host_write(struct gmem_vm *g, u64 page);
 void gmem_host_check(struct gmem_vm *g, u64 page, u64 step);
 int gmem_host_access(void *address, bool write);
+
+/* All ways to allocate a page fail, with as many attempts to take one. */
+#define GMEM_NR_ENOSPC		4
+void gmem_assert_enospc(struct gmem_vm *g, u64 page);
 
 /* Tags of the model for @nr pages: fresh ones, or zeroes for generation 0. */
 void gmem_set_tags(struct gmem_vm *g, u64 page, u64 nr, u32 generation);

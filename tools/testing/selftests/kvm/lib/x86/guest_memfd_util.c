@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <linux/falloc.h>
 #include <unistd.h>
 
 #include "cgroup_util.h"
@@ -305,24 +306,58 @@ static u64 folios_of_order(char *list, unsigned int order)
 	return 0;
 }
 
-u64 gmem_count_folios(int fd, unsigned int order)
+static FILE *gmem_open_extents(void)
 {
 	FILE *file = fopen("/sys/kernel/debug/hugetlb_gmem/extents", "r");
-	char line[512], *list;
-	struct stat st;
-	u64 nr = 0, ino;
 
 	TEST_ASSERT(file, "No hugetlb_gmem/extents in debugfs: set CONFIG_HUGETLB_GMEM_DEBUG");
+	return file;
+}
+
+/* The next line that is about the file. */
+static bool gmem_next_extent(FILE *extents, int fd, char *line, size_t size)
+{
+	struct stat st;
+	u64 ino;
+
 	TEST_ASSERT(!fstat(fd, &st), "fstat() failed, errno: %d", errno);
-	while (fgets(line, sizeof(line), file)) {
-		list = strstr(line, "folios=");
-		TEST_ASSERT(list && sscanf(line, "ino=%lu", &ino) == 1,
-			    "Unknown line: %s", line);
+	while (fgets(line, size, extents)) {
+		TEST_ASSERT(sscanf(line, "ino=%lu", &ino) == 1, "Unknown line: %s", line);
 		if (ino == st.st_ino)
-			nr += folios_of_order(list + strlen("folios="), order);
+			return true;
 	}
-	fclose(file);
+	return false;
+}
+
+u64 gmem_count_folios(int fd, unsigned int order)
+{
+	FILE *extents = gmem_open_extents();
+	char line[512], *list;
+	u64 nr = 0;
+
+	while (gmem_next_extent(extents, fd, line, sizeof(line))) {
+		list = strstr(line, "folios=");
+		TEST_ASSERT(list, "Unknown line: %s", line);
+		nr += folios_of_order(list + strlen("folios="), order);
+	}
+	fclose(extents);
 	return nr;
+}
+
+u64 gmem_extent_pfn(int fd, u64 page)
+{
+	FILE *extents = gmem_open_extents();
+	u64 index, pfn, found = 0;
+	char line[512];
+
+	while (gmem_next_extent(extents, fd, line, sizeof(line))) {
+		TEST_ASSERT(sscanf(line, "ino=%*u index=%lu pfn=%lu", &index, &pfn) == 2,
+			    "Unknown line: %s", line);
+		if (index == page)
+			found = pfn;
+	}
+	fclose(extents);
+	return found;
 }
 
 /* Wait until the file has @nr such folios; only a hang makes this fail. */
@@ -633,6 +668,20 @@ int gmem_host_access(void *address, bool write)
 	}
 	sigaction(SIGBUS, &old, NULL);
 	return host_access_code;
+}
+
+void gmem_assert_enospc(struct gmem_vm *g, u64 page)
+{
+	u64 offset = page * PAGE_SIZE;
+	int ret;
+
+	ret = fallocate(g->fd, FALLOC_FL_KEEP_SIZE, offset, PAGE_SIZE);
+	TEST_ASSERT(ret && errno == ENOSPC, "fallocate(): %d, errno: %d", ret, errno);
+	TEST_ASSERT_EQ(gmem_pre_fault(g, page, 1), ENOSPC);
+	TEST_ASSERT_EQ(gmem_guest_run(g, GMEM_TOUCH, page, 1, GMEM_STEP_ALL), ENOSPC);
+	gmem_convert(g, page, 1, false);
+	TEST_ASSERT_EQ(gmem_host_access(gmem_host_page(g, page), false), BUS_ADRERR);
+	gmem_convert(g, page, 1, true);
 }
 
 void gmem_set_tags(struct gmem_vm *g, u64 page, u64 nr, u32 generation)
