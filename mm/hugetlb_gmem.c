@@ -16,6 +16,7 @@
  */
 #define pr_fmt(fmt)	"hugetlb_gmem: " fmt
 
+#include <linux/cpuset.h>
 #include <linux/dax.h>
 #include <linux/highmem.h>
 #include <linux/memcontrol.h>
@@ -266,10 +267,11 @@ interpret_policy(struct mempolicy *policy, unsigned long nr)
 	mpoli.mode = policy->mode;
 	switch (policy->mode) {
 	case MPOL_BIND:
-		mpoli.nodemask = &policy->nodes;
-		fallthrough;
 	case MPOL_PREFERRED_MANY:
-		mpoli.nodemask = &policy->nodes;
+		/* As elsewhere, a binding is void if the cpuset allows no node of it. */
+		if (policy->mode == MPOL_PREFERRED_MANY ||
+		    cpuset_nodemask_valid_mems_allowed(&policy->nodes))
+			mpoli.nodemask = &policy->nodes;
 		if (policy->home_node != NUMA_NO_NODE)
 			mpoli.nid = policy->home_node;
 		break;
