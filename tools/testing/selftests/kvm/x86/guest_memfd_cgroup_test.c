@@ -17,7 +17,7 @@
 #include <linux/falloc.h>
 
 #include "cgroup_util.h"
-#include "guest_memfd_util.h"
+#include "guest_memfd_pool.h"
 #include "kvm_test_harness.h"
 
 #define NR_EXTENTS	2
@@ -65,6 +65,7 @@ FIXTURE(guest_memfd_cgroup)
 	struct group group;
 	struct kvm_vm *vm;
 	struct hugetlb_pool pool;
+	struct hugetlb_counters counters;
 	u64 page_size;
 	u64 size;
 	u64 nr_hugepages;
@@ -221,6 +222,7 @@ FIXTURE_SETUP(guest_memfd_cgroup)
 	self->size = NR_EXTENTS * self->page_size;
 	self->nr_hugepages = hugetlb_pool_require(self->page_size, NR_EXTENTS);
 	hugetlb_pool_read(self->page_size, &self->pool);
+	hugetlb_counters_read(&self->counters);
 	group_create(&self->group, variant->name, "+hugetlb");
 	self->vm = vm_create_barebones_type(KVM_X86_SW_PROTECTED_VM);
 }
@@ -231,7 +233,8 @@ FIXTURE_TEARDOWN(guest_memfd_cgroup)
 	group_remove_child(&self->group);
 	assert_usage(&self->group, self->group.parent, 0, 0);
 	group_remove(&self->group);
-	hugetlb_pool_assert_eq(self->page_size, &self->pool);
+	hugetlb_counters_assert_eq(&self->counters);
+	hugetlb_counters_free(&self->counters);
 	hugetlb_pool_set(self->page_size, self->nr_hugepages);
 }
 
@@ -326,7 +329,7 @@ FIXTURE(guest_memfd_memcg)
 {
 	struct group group;
 	struct kvm_vm *vm;
-	struct hugetlb_pool pool;
+	struct hugetlb_counters counters;
 	u64 page_size;
 	u64 size;
 	u64 nr_hugepages;
@@ -358,7 +361,7 @@ FIXTURE_SETUP(guest_memfd_memcg)
 	self->page_size = gmem_page_size(variant->order);
 	self->size = NR_EXTENTS * self->page_size;
 	self->nr_hugepages = hugetlb_pool_require(self->page_size, NR_EXTENTS);
-	hugetlb_pool_read(self->page_size, &self->pool);
+	hugetlb_counters_read(&self->counters);
 	self->was_on = proc_mount_contains("memory_hugetlb_accounting") > 0;
 	set_accounting(true);
 	group_create(&self->group, NULL, "+memory");
@@ -370,7 +373,8 @@ FIXTURE_TEARDOWN(guest_memfd_memcg)
 	kvm_vm_free(self->vm);
 	group_remove(&self->group);
 	set_accounting(self->was_on);
-	hugetlb_pool_assert_eq(self->page_size, &self->pool);
+	hugetlb_counters_assert_eq(&self->counters);
+	hugetlb_counters_free(&self->counters);
 	hugetlb_pool_set(self->page_size, self->nr_hugepages);
 }
 
