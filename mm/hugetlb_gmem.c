@@ -36,16 +36,9 @@
 #include "hugetlb_internal.h"
 #include "internal.h"
 
-#define PINNED_RETRY	(HZ / 10)
 #define FREE_ATTEMPTS	10
 
 DEFINE_XARRAY(hugetlb_gmem_extents);
-
-/* Extents whose file is gone while somebody holds references to their pages. */
-static LIST_HEAD(pinned_extents);
-static DEFINE_MUTEX(pinned_lock);
-static void pinned_workfn(struct work_struct *work);
-static DECLARE_DELAYED_WORK(pinned_work, pinned_workfn);
 
 /**
  * hugetlb_gmem_valid_order - is there a pool of huge pages of this order?
@@ -126,6 +119,12 @@ static void free_extent_record(struct rcu_head *rcu)
 	kfree(extent);
 }
 
+/* Free what describes an extent, which has no memory any more. */
+void hugetlb_gmem_free_record(struct hugetlb_gmem_extent *extent)
+{
+	call_rcu(&extent->rcu, free_extent_record);
+}
+
 static void release_gmem(struct kref *kref)
 {
 	struct hugetlb_gmem *gmem = container_of(kref, struct hugetlb_gmem, kref);
@@ -137,6 +136,12 @@ static void release_gmem(struct kref *kref)
 	hugetlb_cgroup_uncharge_cgroup_rsvd(hstate_index(h), nr_pages,
 					    gmem->rsvd);
 	kfree(gmem);
+}
+
+/* Put what the inode, or an extent that outlives it, holds. */
+void hugetlb_gmem_put(struct hugetlb_gmem *gmem)
+{
+	kref_put(&gmem->kref, release_gmem);
 }
 
 /**
@@ -151,14 +156,14 @@ void hugetlb_gmem_destroy(struct hugetlb_gmem *gmem)
 	struct hugetlb_gmem_extent *extent;
 	unsigned long i;
 
-	/* Pinned extents are not here any more, they go with their memory. */
+	/* Orphans are not here any more, they go with their memory. */
 	xa_for_each(&gmem->extents, i, extent)
-		call_rcu(&extent->rcu, free_extent_record);
+		hugetlb_gmem_free_record(extent);
 	xa_destroy(&gmem->extents);
 	WRITE_ONCE(gmem->mapping, NULL);
 	/* hugetlb_gmem_memory_failure() may look at @gmem under RCU. */
 	synchronize_rcu_expedited();
-	kref_put(&gmem->kref, release_gmem);
+	hugetlb_gmem_put(gmem);
 }
 EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_destroy, "kvm");
 
@@ -180,7 +185,7 @@ static struct hugetlb_gmem_extent *new_extent(struct hugetlb_gmem *gmem,
 	extent->index = round_down(index, 1UL << order);
 	mutex_init(&extent->lock);
 	seqcount_init(&extent->seq);
-	INIT_LIST_HEAD(&extent->pinned);
+	INIT_LIST_HEAD(&extent->frozen);
 	hugetlb_gmem_init_poison(extent);
 	return extent;
 }
@@ -568,20 +573,21 @@ static void free_folio(struct hugetlb_gmem_extent *extent, u64 start_ns)
 	trace_gmem_free(pfn, extent->order, reason, ktime_get_ns() - start_ns);
 }
 
-static void free_frozen_extents(struct list_head *frozen)
+/* The extents are frozen and out of the page cache. */
+void hugetlb_gmem_free_frozen(struct list_head *frozen)
 {
 	struct hugetlb_gmem_extent *extent, *next;
 	u64 start_ns = ktime_get_ns();
 
 	synchronize_rcu_expedited();
-	list_for_each_entry(extent, frozen, pinned) {
+	list_for_each_entry(extent, frozen, frozen) {
 		restore_folio(extent);
 		cond_resched();
 	}
 
 	synchronize_rcu_expedited();
-	list_for_each_entry_safe(extent, next, frozen, pinned) {
-		list_del_init(&extent->pinned);
+	list_for_each_entry_safe(extent, next, frozen, frozen) {
+		list_del_init(&extent->frozen);
 		free_folio(extent, start_ns);
 		cond_resched();
 	}
@@ -593,8 +599,8 @@ static void undo_alloc(struct hugetlb_gmem_extent *extent, struct folio *folio)
 
 	while (!folio_ref_freeze(folio, 1))
 		cond_resched();
-	list_add(&extent->pinned, &frozen);
-	free_frozen_extents(&frozen);
+	list_add(&extent->frozen, &frozen);
+	hugetlb_gmem_free_frozen(&frozen);
 }
 
 /**
@@ -702,22 +708,11 @@ static bool freeze_extent(struct hugetlb_gmem_extent *extent)
 	return frozen;
 }
 
-/* Somebody holds references: the file lets go, the worker takes over. */
 static void orphan_extent(struct hugetlb_gmem_extent *extent)
 {
-	unsigned long i;
-
 	remove_from_page_cache(extent);
-	for (i = 0; i < extent_pages(extent);
-	     i += layout_folio_pages(extent->layout, i))
-		((struct folio *)(extent->page + i))->mapping = NULL;
-
 	xa_erase(&extent->gmem->extents, extent->index >> extent->order);
-	kref_get(&extent->gmem->kref);
-	mutex_lock(&pinned_lock);
-	list_add_tail(&extent->pinned, &pinned_extents);
-	mutex_unlock(&pinned_lock);
-	schedule_delayed_work(&pinned_work, PINNED_RETRY);
+	hugetlb_gmem_orphan(extent);
 }
 
 /**
@@ -752,52 +747,18 @@ void hugetlb_gmem_free_extents(struct hugetlb_gmem *gmem, pgoff_t start,
 		/* A file that lives keeps what is poisoned or referenced. */
 		if (extent_poisoned(extent) && !exiting)
 			continue;
-		if (freeze_extent(extent))
-			list_add_tail(&extent->pinned, &frozen);
+		if (!(exiting && hugetlb_gmem_orphan_all()) &&
+		    freeze_extent(extent))
+			list_add_tail(&extent->frozen, &frozen);
 		else if (exiting)
 			orphan_extent(extent);
 		cond_resched();
 	}
 
 	if (!list_empty(&frozen))
-		free_frozen_extents(&frozen);
+		hugetlb_gmem_free_frozen(&frozen);
 }
 EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_free_extents, "kvm");
-
-static bool freeze_pinned(struct hugetlb_gmem_extent *extent)
-{
-	bool frozen;
-
-	preempt_disable();
-	frozen = hugetlb_gmem_freeze(extent, 0, extent_pages(extent));
-	preempt_enable();
-	return frozen;
-}
-
-static void free_pinned(struct hugetlb_gmem_extent *extent)
-{
-	struct hugetlb_gmem *gmem = extent->gmem;
-	LIST_HEAD(frozen);
-
-	list_move(&extent->pinned, &frozen);
-	free_frozen_extents(&frozen);
-	call_rcu(&extent->rcu, free_extent_record);
-	kref_put(&gmem->kref, release_gmem);
-}
-
-static void pinned_workfn(struct work_struct *work)
-{
-	struct hugetlb_gmem_extent *extent, *next;
-
-	mutex_lock(&pinned_lock);
-	list_for_each_entry_safe(extent, next, &pinned_extents, pinned) {
-		if (freeze_pinned(extent))
-			free_pinned(extent);
-	}
-	if (!list_empty(&pinned_extents))
-		schedule_delayed_work(&pinned_work, PINNED_RETRY);
-	mutex_unlock(&pinned_lock);
-}
 
 /**
  * hugetlb_gmem_resident - does a file have memory at an offset?

@@ -31,6 +31,29 @@ static inline unsigned long layout_folio_pages(const u8 *layout,
 	return 1UL << layout[offset >> HUGETLB_GMEM_BLOCK_ORDER];
 }
 
+static inline void hugetlb_gmem_get(struct hugetlb_gmem *gmem)
+{
+	kref_get(&gmem->kref);
+}
+
+/* hugetlb_gmem.c */
+void hugetlb_gmem_put(struct hugetlb_gmem *gmem);
+void hugetlb_gmem_free_record(struct hugetlb_gmem_extent *extent);
+void hugetlb_gmem_free_frozen(struct list_head *frozen);
+
+/* hugetlb_gmem_pinned.c */
+void hugetlb_gmem_orphan(struct hugetlb_gmem_extent *extent);
+
+/* hugetlb_gmem_debug.c */
+#ifdef CONFIG_HUGETLB_GMEM_DEBUG
+bool hugetlb_gmem_orphan_all(void);
+#else
+static inline bool hugetlb_gmem_orphan_all(void)
+{
+	return false;
+}
+#endif
+
 /* hugetlb_gmem_split.c */
 bool hugetlb_gmem_freeze(struct hugetlb_gmem_extent *extent,
 			 unsigned long start, unsigned long end);

@@ -10,7 +10,12 @@
  *
  *	ino=1034 index=262144 pfn=1572864 order=18 folios=17:1,16:1,...,9:1,0:512
  *
- * "folios" lists number of folios by order.  See Documentation/mm/hugetlb_gmem.rst.
+ * "folios" lists number of folios by order.
+ *
+ * /sys/kernel/debug/hugetlb_gmem/orphan: set to Y, it makes close() take every
+ * HugeTLB page for one that somebody else still holds.
+ *
+ * See Documentation/mm/hugetlb_gmem.rst.
  */
 #include <linux/debugfs.h>
 #include <linux/fault-inject.h>
@@ -18,6 +23,14 @@
 #include <linux/seq_file.h>
 
 #include "hugetlb_gmem.h"
+
+static bool orphan_all;
+
+/* Is every extent of a file that is closed to be taken for a pinned one? */
+bool hugetlb_gmem_orphan_all(void)
+{
+	return READ_ONCE(orphan_all);
+}
 
 static void count_folios(const struct hugetlb_gmem_extent *extent,
 			 unsigned int *counts)
@@ -93,6 +106,7 @@ static int __init hugetlb_gmem_debug_init(void)
 	struct dentry *dir = debugfs_create_dir("hugetlb_gmem", NULL);
 
 	debugfs_create_file("extents", 0400, dir, NULL, &extents_fops);
+	debugfs_create_bool("orphan", 0600, dir, &orphan_all);
 	create_fault_attr();
 	return 0;
 }

@@ -11,8 +11,10 @@
 #include <linux/kref.h>
 #include <linux/hugetlb_gmem_layout.h>
 #include <linux/hugetlb_gmem_stat.h>
+#include <linux/llist.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
+#include <linux/page-flags.h>
 #include <linux/pagemap.h>
 #include <linux/seqlock.h>
 #include <linux/spinlock.h>
@@ -94,7 +96,9 @@ struct hugetlb_gmem_stash {
  * @poison_all:	no memory for @poison: all pages count as poisoned
  * @poison_work: takes the mappings of poisoned pages away
  * @tail:	the tail page of struct pages shared by the pool, while @restored
- * @pinned:	on a list, while references outlive the file
+ * @frozen:	on a list, on the way back to the pool
+ * @held:	of an orphan: folios that somebody holds, see hugetlb_gmem_pinned.c
+ * @returned:	of an orphan: on the list of those that nobody holds any more
  * @rcu:	frees the extent
  * @seq:	for who reads struct pages while they change with @layout
  * @merge_at:	with HUGETLB_GMEM_MERGE_PENDING, when to merge, in jiffies
@@ -105,7 +109,7 @@ struct hugetlb_gmem_stash {
  *
  * All but @poison, @poison_all and @stat is protected by the invalidate_lock of the
  * mapping: held exclusively, or shared together with @lock, for writing.  When
- * the file is gone, a pinned extent belongs to the worker.
+ * the file is gone, an orphan belongs to the last reference to its folios.
  */
 struct hugetlb_gmem_extent {
 	struct hugetlb_gmem	*gmem;
@@ -121,7 +125,9 @@ struct hugetlb_gmem_extent {
 	unsigned long		*poison;
 	struct work_struct	poison_work;
 	struct page		*tail;
-	struct list_head	pinned;
+	struct list_head	frozen;
+	atomic_t		held;
+	struct llist_node	returned;
 	struct rcu_head		rcu;
 	seqcount_t		seq;
 	unsigned long		merge_at;
@@ -225,6 +231,19 @@ bool hugetlb_gmem_snapshot_page(struct page_snapshot *ps,
 int hugetlb_gmem_memory_failure(unsigned long pfn, int flags);
 void hugetlb_gmem_move_cgroup(struct hugetlb_cgroup *from,
 			      struct hugetlb_cgroup *to);
+void hugetlb_gmem_put_orphan(struct folio *folio);
+
+FOLIO_TYPE_OPS(hugetlb_gmem, hugetlb_gmem)
+
+/* At the last put of any folio: true if it is not to be freed. */
+static inline bool hugetlb_gmem_put_folio(struct folio *folio)
+{
+	if (likely(!folio_test_hugetlb_gmem(folio)))
+		return false;
+
+	hugetlb_gmem_put_orphan(folio);
+	return true;
+}
 #else
 static inline bool mapping_hugetlb_gmem(const struct address_space *mapping)
 {
@@ -256,6 +275,11 @@ static inline int hugetlb_gmem_memory_failure(unsigned long pfn, int flags)
 static inline void hugetlb_gmem_move_cgroup(struct hugetlb_cgroup *from,
 					    struct hugetlb_cgroup *to)
 {
+}
+
+static inline bool hugetlb_gmem_put_folio(struct folio *folio)
+{
+	return false;
 }
 #endif /* CONFIG_HUGETLB_GMEM */
 
