@@ -137,6 +137,7 @@ void hugetlb_pool_read(u64 page_size, struct hugetlb_pool *pool);
 void hugetlb_pool_set(u64 page_size, u64 nr);
 u64 hugetlb_pool_require(u64 page_size, u64 nr);
 void hugetlb_pool_assert_eq(u64 page_size, const struct hugetlb_pool *want);
+void hugetlb_pool_wait_eq(u64 page_size, const struct hugetlb_pool *want);
 
 /* Files */
 int __gmem_create(struct kvm_vm *vm, u64 size, u64 flags, u8 order);

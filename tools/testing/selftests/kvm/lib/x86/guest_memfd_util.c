@@ -109,6 +109,21 @@ void hugetlb_pool_assert_eq(u64 page_size, const struct hugetlb_pool *want)
 		    want->surplus);
 }
 
+/* For pages that come back later, by a worker. */
+void hugetlb_pool_wait_eq(u64 page_size, const struct hugetlb_pool *want)
+{
+	struct hugetlb_pool pool;
+	int i;
+
+	for (i = 0; i < 6000; i++) {
+		hugetlb_pool_read(page_size, &pool);
+		if (!memcmp(&pool, want, sizeof(pool)))
+			return;
+		usleep(10000);
+	}
+	hugetlb_pool_assert_eq(page_size, want);
+}
+
 int __gmem_create(struct kvm_vm *vm, u64 size, u64 flags, u8 order)
 {
 	struct kvm_create_guest_memfd args = {

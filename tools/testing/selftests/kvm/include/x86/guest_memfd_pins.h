@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Ways to hold a page of a guest_memfd without a mapping of it.
+ *
+ * See Documentation/mm/hugetlb_gmem.rst.
+ */
+#ifndef SELFTEST_KVM_GUEST_MEMFD_PINS_H
+#define SELFTEST_KVM_GUEST_MEMFD_PINS_H
+
+#include <linux/io_uring.h>
+#include <linux/types.h>
+
+#include "kvm_util.h"
+
+struct gmem_pin;
+
+struct gmem_pin_ops {
+	/* Before the page, and maybe in another process. */
+	void (*open)(struct gmem_pin *pin);
+	void (*take)(struct gmem_pin *pin, void *page);
+	/* Read the page by way of the reference, and keep it. */
+	void (*peek)(struct gmem_pin *pin, void *buf);
+	void (*drop)(struct gmem_pin *pin);
+};
+
+struct gmem_pin {
+	const struct gmem_pin_ops *ops;
+	int fds[2];
+	u64 tag;
+	/* io_uring: where the buffer was in memory. */
+	u64 address;
+	struct io_uring_params params;
+};
+
+extern const struct gmem_pin_ops gmem_in_pipe;
+extern const struct gmem_pin_ops gmem_in_socket;
+extern const struct gmem_pin_ops gmem_in_ring;
+
+void gmem_pin_open(struct gmem_pin *pin, const struct gmem_pin_ops *ops);
+/* Does the page hold what gmem_word() has for @pin->tag? */
+void gmem_pin_check(struct gmem_pin *pin);
+
+#endif /* SELFTEST_KVM_GUEST_MEMFD_PINS_H */

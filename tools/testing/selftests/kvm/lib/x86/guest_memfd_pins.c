@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Ways to hold a page of a guest_memfd without a mapping of it: in a pipe, in
+ * the queue of a socket, as a registered buffer of an io_uring.
+ *
+ * See Documentation/mm/hugetlb_gmem.rst.
+ */
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <arpa/inet.h>
+#include <unistd.h>
+#include <asm/barrier.h>
+
+#include "guest_memfd_pins.h"
+#include "guest_memfd_util.h"
+
+static void pipe_open(struct gmem_pin *pin)
+{
+	TEST_ASSERT(!pipe(pin->fds), "pipe() failed, errno: %d", errno);
+}
+
+static void pipe_take(struct gmem_pin *pin, void *page)
+{
+	struct iovec iov = { .iov_base = page, .iov_len = PAGE_SIZE };
+
+	TEST_ASSERT(vmsplice(pin->fds[1], &iov, 1, 0) == PAGE_SIZE,
+		    "vmsplice() failed, errno: %d", errno);
+}
+
+static void pipe_peek(struct gmem_pin *pin, void *buf)
+{
+	int copy[2];
+
+	TEST_ASSERT(!pipe(copy), "pipe() failed, errno: %d", errno);
+	TEST_ASSERT(tee(pin->fds[0], copy[1], PAGE_SIZE, 0) == PAGE_SIZE,
+		    "tee() failed, errno: %d", errno);
+	TEST_ASSERT(read(copy[0], buf, PAGE_SIZE) == PAGE_SIZE,
+		    "read() of a pipe failed, errno: %d", errno);
+	kvm_close(copy[0]);
+	kvm_close(copy[1]);
+}
+
+static void close_both(struct gmem_pin *pin)
+{
+	kvm_close(pin->fds[0]);
+	kvm_close(pin->fds[1]);
+}
+
+const struct gmem_pin_ops gmem_in_pipe = {
+	.open = pipe_open,
+	.take = pipe_take,
+	.peek = pipe_peek,
+	.drop = close_both,
+};
+
+/* TCP over lo: what is acknowledged is dropped in softirq. */
+static void socket_open(struct gmem_pin *pin)
+{
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	socklen_t len = sizeof(addr);
+
+	pin->fds[1] = socket(AF_INET, SOCK_STREAM, 0);
+	TEST_ASSERT(!bind(listener, (void *)&addr, len) && !listen(listener, 1) &&
+		    !getsockname(listener, (void *)&addr, &len) &&
+		    !connect(pin->fds[1], (void *)&addr, len),
+		    "Cannot connect over lo, errno: %d", errno);
+	pin->fds[0] = accept(listener, NULL, NULL);
+	TEST_ASSERT(pin->fds[0] >= 0, "accept() failed, errno: %d", errno);
+	kvm_close(listener);
+}
+
+static void socket_take(struct gmem_pin *pin, void *page)
+{
+	struct gmem_pin pipe = {};
+
+	pipe_open(&pipe);
+	pipe_take(&pipe, page);
+	TEST_ASSERT(splice(pipe.fds[0], NULL, pin->fds[1], NULL, PAGE_SIZE, 0) ==
+		    PAGE_SIZE, "splice() to a socket failed, errno: %d", errno);
+	close_both(&pipe);
+}
+
+static void socket_peek(struct gmem_pin *pin, void *buf)
+{
+	TEST_ASSERT(recv(pin->fds[0], buf, PAGE_SIZE, MSG_PEEK | MSG_WAITALL) ==
+		    PAGE_SIZE, "recv() failed, errno: %d", errno);
+}
+
+static void socket_drop(struct gmem_pin *pin)
+{
+	u8 buf[PAGE_SIZE];
+
+	TEST_ASSERT(recv(pin->fds[0], buf, PAGE_SIZE, MSG_WAITALL) == PAGE_SIZE,
+		    "recv() failed, errno: %d", errno);
+	close_both(pin);
+}
+
+const struct gmem_pin_ops gmem_in_socket = {
+	.open = socket_open,
+	.take = socket_take,
+	.peek = socket_peek,
+	.drop = socket_drop,
+};
+
+static void ring_open(struct gmem_pin *pin)
+{
+	pin->fds[0] = syscall(__NR_io_uring_setup, 1, &pin->params);
+	TEST_ASSERT(pin->fds[0] >= 0, "io_uring_setup() failed, errno: %d", errno);
+	TEST_ASSERT(pin->params.features & IORING_FEAT_SINGLE_MMAP,
+		    "The rings are not in one piece");
+	pin->fds[1] = memfd_create("ring", 0);
+	TEST_ASSERT(pin->fds[1] >= 0, "memfd_create() failed, errno: %d", errno);
+}
+
+static void ring_take(struct gmem_pin *pin, void *page)
+{
+	struct iovec iov = { .iov_base = page, .iov_len = PAGE_SIZE };
+
+	pin->address = (u64)page;
+	TEST_ASSERT(!syscall(__NR_io_uring_register, pin->fds[0],
+			     IORING_REGISTER_BUFFERS, &iov, 1),
+		    "IORING_REGISTER_BUFFERS failed, errno: %d", errno);
+}
+
+/* Have the ring write its buffer to the memfd. */
+static void ring_peek(struct gmem_pin *pin, void *buf)
+{
+	struct io_uring_params *p = &pin->params;
+	size_t ring_size = p->cq_off.cqes + p->cq_entries * sizeof(struct io_uring_cqe);
+	size_t sqes_size = p->sq_entries * sizeof(struct io_uring_sqe);
+	int prot = PROT_READ | PROT_WRITE;
+	struct io_uring_sqe *sqe;
+	struct io_uring_cqe *cqe;
+	u32 *head, *tail;
+	u8 *ring;
+
+	ring_size = max(ring_size, p->sq_off.array + p->sq_entries * sizeof(u32));
+	ring = __kvm_mmap(ring_size, prot, MAP_SHARED, pin->fds[0], IORING_OFF_SQ_RING);
+	sqe = __kvm_mmap(sqes_size, prot, MAP_SHARED, pin->fds[0], IORING_OFF_SQES);
+	*sqe = (struct io_uring_sqe){
+		.opcode = IORING_OP_WRITE_FIXED,
+		.fd = pin->fds[1],
+		.addr = pin->address,
+		.len = PAGE_SIZE,
+	};
+	tail = (u32 *)(ring + p->sq_off.tail);
+	*(u32 *)(ring + p->sq_off.array) = 0;
+	/* The entry before the tail. */
+	smp_store_release(tail, *tail + 1);
+	TEST_ASSERT(syscall(__NR_io_uring_enter, pin->fds[0], 1, 1,
+			    IORING_ENTER_GETEVENTS, NULL, 0) == 1,
+		    "io_uring_enter() failed, errno: %d", errno);
+
+	head = (u32 *)(ring + p->cq_off.head);
+	cqe = (struct io_uring_cqe *)(ring + p->cq_off.cqes) + *head % p->cq_entries;
+	TEST_ASSERT(cqe->res == PAGE_SIZE, "WRITE_FIXED: %d", cqe->res);
+	/* Read the result before the kernel may use its place again. */
+	smp_store_release(head, *head + 1);
+	TEST_ASSERT(pread(pin->fds[1], buf, PAGE_SIZE, 0) == PAGE_SIZE,
+		    "pread() failed, errno: %d", errno);
+	kvm_munmap(sqe, sqes_size);
+	kvm_munmap(ring, ring_size);
+}
+
+const struct gmem_pin_ops gmem_in_ring = {
+	.open = ring_open,
+	.take = ring_take,
+	.peek = ring_peek,
+	.drop = close_both,
+};
+
+void gmem_pin_open(struct gmem_pin *pin, const struct gmem_pin_ops *ops)
+{
+	*pin = (struct gmem_pin){ .ops = ops };
+	ops->open(pin);
+}
+
+void gmem_pin_check(struct gmem_pin *pin)
+{
+	u64 words[GMEM_WORDS];
+	unsigned int i;
+
+	pin->ops->peek(pin, words);
+	for (i = 0; i < GMEM_WORDS; i++)
+		TEST_ASSERT(words[i] == gmem_word(pin->tag, i),
+			    "Word %u of a page that is held: 0x%lx, wanted 0x%lx",
+			    i, words[i], gmem_word(pin->tag, i));
+}
