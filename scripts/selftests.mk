@@ -2,9 +2,9 @@
 #
 # Build chosen KVM selftests out of tree. Run in tools/testing/selftests/kvm of
 # an assembled tree by scripts/selftests-build, which passes our own programs,
-# library files and headers; those the series already lists there are not added twice.
+# library files and headers; those that are listed already are not added twice.
 
-listed := $(shell tr -d % <Makefile.kvm)
+listed := $(shell cat Makefile.kvm $(wildcard guest_memfd.mk) | tr -d %)
 
 TEST_GEN_PROGS += $(filter-out $(listed),$(GMEM_PROGS))
 LIBKVM += $(filter-out $(listed),$(GMEM_LIBS))

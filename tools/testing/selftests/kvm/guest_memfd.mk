@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Tests of guest_memfd on HugeTLB pages, and what they share
+LIBKVM_x86 += lib/x86/guest_memfd_pins.c
+LIBKVM_x86 += lib/x86/guest_memfd_pool.c
+LIBKVM_x86 += lib/x86/guest_memfd_state.c
+LIBKVM_x86 += lib/x86/guest_memfd_util.c
+TEST_GEN_PROGS_x86 += x86/guest_memfd_accounting_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_attributes_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_cgroup_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_conversion_stress_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_eintr_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_enomem_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_errors_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_hugetlb_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_hwpoison_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_init_shared_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_merge_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_numa_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_pins_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_punch_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_scan_race_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_split_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_stats_test
