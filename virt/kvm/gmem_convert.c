@@ -242,31 +242,34 @@ static int plan_extents(struct conversion *conv, pgoff_t *error_index)
 	return 0;
 }
 
-/* Find, and store unless @ranges is NULL, the parts that change. */
-static unsigned long find_ranges(struct conversion *conv,
-				 struct kvm_gmem_range *ranges)
+/* The next part that changes, from @index, which moves past it. */
+static bool next_range(struct conversion *conv, pgoff_t *index,
+		       struct kvm_gmem_range *range)
 {
-	pgoff_t index, last;
-	unsigned long nr = 0;
 	bool is_private;
+	pgoff_t last;
 
-	for (index = conv->start; index < conv->end; index = last + 1) {
-		is_private = kvm_gmem_attribute_private(conv->inode, index,
+	while (*index < conv->end) {
+		range->start = *index;
+		is_private = kvm_gmem_attribute_private(conv->inode, *index,
 							&last);
-		last = min(last, conv->end - 1);
-		if (is_private == conv->to_private)
-			continue;
-		if (ranges)
-			ranges[nr] = (struct kvm_gmem_range){ index, last + 1 };
-		nr++;
+		range->end = min(last, conv->end - 1) + 1;
+		*index = range->end;
+		if (is_private != conv->to_private)
+			return true;
 		cond_resched();
 	}
-	return nr;
+	return false;
 }
 
 static int plan_ranges(struct conversion *conv)
 {
-	conv->nr_ranges = find_ranges(conv, NULL);
+	pgoff_t index = conv->start;
+	struct kvm_gmem_range range;
+	unsigned long i;
+
+	while (next_range(conv, &index, &range))
+		conv->nr_ranges++;
 	if (!conv->nr_ranges)
 		return 0;
 
@@ -275,7 +278,9 @@ static int plan_ranges(struct conversion *conv)
 				      GFP_KERNEL_ACCOUNT);
 	if (!conv->ranges)
 		return -ENOMEM;
-	find_ranges(conv, conv->ranges);
+
+	for (index = conv->start, i = 0; i < conv->nr_ranges; i++)
+		next_range(conv, &index, &conv->ranges[i]);
 	return 0;
 }
 
@@ -355,20 +360,26 @@ static pgoff_t find_pinned_relayout(struct conversion *conv,
 	return NO_PAGE;
 }
 
+/* Also if there was no memory for @ranges. */
 static pgoff_t find_pinned(struct conversion *conv, struct folio **pinned)
 {
-	pgoff_t index = NO_PAGE;
+	pgoff_t index = conv->start, found = NO_PAGE;
+	struct kvm_gmem_range range;
 	unsigned long i;
 
-	for (i = 0; i < conv->nr_ranges && index == NO_PAGE; i++) {
-		index = conversion_hugetlb(conv) ?
-			find_pinned_huge(conv, &conv->ranges[i], pinned) :
-			find_pinned_small(conv->inode->i_mapping,
-					  &conv->ranges[i], pinned);
+	for (i = 0; i < conv->nr_ranges && found == NO_PAGE; i++) {
+		if (conv->ranges)
+			range = conv->ranges[i];
+		else
+			next_range(conv, &index, &range);
+		found = conversion_hugetlb(conv) ?
+			find_pinned_huge(conv, &range, pinned) :
+			find_pinned_small(conv->inode->i_mapping, &range,
+					  pinned);
 		cond_resched();
 	}
 
-	return index;
+	return found;
 }
 
 /* The lower of the two, with its folio. */
@@ -668,6 +679,10 @@ static int finish_conversion(struct conversion *conv, int ret,
 			     pgoff_t *error_index)
 {
 	u64 start_ns = ktime_get_ns();
+
+	/* A page that is in the way comes before memory that is not there. */
+	if (ret == -ENOMEM && check_unpinned(conv, false, error_index))
+		ret = -EAGAIN;
 
 	if (!ret) {
 		ret = prepare(conv, error_index);

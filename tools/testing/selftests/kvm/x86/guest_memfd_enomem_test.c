@@ -205,8 +205,8 @@ static void assert_error_offset(struct gmem_vm *g, const struct range *range,
 /* Return the number of allocations that a conversion makes. */
 static u64 convert_failing(struct gmem_vm *g, const struct range *range)
 {
+	u64 number, error_offset, nr_failed = gmem_fdinfo(g->fd, "convert-enomem");
 	static struct gmem_snapshot before;
-	u64 number, error_offset;
 	char when[64];
 	int ret;
 
@@ -223,6 +223,7 @@ static u64 convert_failing(struct gmem_vm *g, const struct range *range)
 		assert_error_offset(g, range, error_offset);
 		snprintf(when, sizeof(when), "Allocation %lu failed", number);
 		gmem_assert_unchanged(g, &before, when);
+		TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "convert-enomem"), ++nr_failed);
 	}
 	TEST_ASSERT(!ret, "Nothing failed: %s", strerror(ret));
 	return number - 1;
@@ -254,6 +255,27 @@ TEST_F_TIMEOUT(guest_memfd_enomem, convert, GMEM_TIMEOUT)
 		       nr_to_shared, nr_to_private);
 	TEST_ASSERT(nr_to_shared > nr_to_private && nr_to_private > 3,
 		    "Too few allocations");
+}
+
+/* A page that is referenced comes first, even if there is no memory to plan. */
+TEST_F_TIMEOUT(guest_memfd_enomem, pinned, GMEM_TIMEOUT)
+{
+	u64 page = self->page_size / PAGE_SIZE, number, error_offset;
+	struct gmem_vm *g = &self->g;
+	struct gmem_pin pin;
+
+	gmem_convert(g, page - 3, 6, false);
+	gmem_pin(g, page + 1, &pin);
+	for (number = 1; number <= 3; number++) {
+		error_offset = -1;
+		arm(number);
+		TEST_ASSERT_EQ(gmem_try_convert(g, page - 3, 6, true,
+						&error_offset), EAGAIN);
+		TEST_ASSERT(disarm(), "Allocation %lu did not fail", number);
+		TEST_ASSERT_EQ(error_offset, (page + 1) * PAGE_SIZE);
+	}
+	gmem_unpin(&pin);
+	gmem_convert(g, page - 3, 6, true);
 }
 
 /* Return true if an allocation has failed; only merging can do without. */
