@@ -575,34 +575,39 @@ TEST_F_TIMEOUT(guest_memfd_page, direct_io_killed, GMEM_TIMEOUT)
 	disk_close(disk.fds[0]);
 }
 
-/* Run the code of orphans for whole and split pages that nobody holds. */
+/*
+ * Run the code of orphans for a page that is whole, for one that is split, and
+ * for one of which munlock() holds a part until its batch is drained.
+ */
 TEST_F_TIMEOUT(guest_memfd_page, orphan_all, GMEM_TIMEOUT)
 {
+	enum { WHOLE, SPLIT, LOCKED, NR } state;
 	struct owner *o = &self->o;
 	struct gmem_vm *g = &o->g;
 	u64 page;
-	int split;
 
-	for (split = 0; split < 2; split++) {
+	for (state = WHOLE; state < NR; state++) {
 		owner_create(o);
 		page = g->nr_pages / 3;
+		/* The page is as good as before. */
+		gmem_set_tags(g, page, 8, 0);
+		gmem_guest_check(g, page, 8, GMEM_STEP_ALL);
 		gmem_set_tags(g, page, 8, 1);
 		gmem_guest_write(g, page, 8);
-		if (split)
+		if (state != WHOLE)
 			gmem_convert(g, page, 1, false);
-		TEST_ASSERT_EQ(gmem_count_folios(g->fd, o->order), !split);
+		TEST_ASSERT_EQ(gmem_count_folios(g->fd, o->order), state == WHOLE);
+		if (state == LOCKED)
+			TEST_ASSERT(!mlock(gmem_host_page(g, page), PAGE_SIZE),
+				    "mlock() failed, errno: %d", errno);
 
 		write_file(ORPHAN_ALL, "Y");
 		gmem_vm_free(g);
 		write_file(ORPHAN_ALL, "N");
-		hugetlb_pool_assert_eq(o->page_size, &o->pool);
-		assert_back(o);
-
-		/* The page is as good as before. */
-		owner_create(o);
-		gmem_set_tags(g, page, 8, 0);
-		gmem_guest_check(g, page, 8, GMEM_STEP_ALL);
-		gmem_vm_free(g);
+		if (state == LOCKED)
+			write_file("/proc/sys/vm/drop_caches", "1");
+		else
+			hugetlb_pool_assert_eq(o->page_size, &o->pool);
 		assert_back(o);
 	}
 }
