@@ -546,10 +546,14 @@ static void forget_pending(struct hugetlb_gmem_extent *extent)
 
 static enum hugetlb_gmem_reason free_reason(struct hugetlb_gmem_extent *extent)
 {
-	struct address_space *mapping = extent->gmem->mapping;
+	struct address_space *mapping;
 
 	if (extent_poisoned(extent))
 		return HUGETLB_GMEM_POISON;
+
+	/* The inode of an orphan may be about to be freed, after a grace period. */
+	guard(rcu)();
+	mapping = READ_ONCE(extent->gmem->mapping);
 	if (!mapping)
 		return HUGETLB_GMEM_RETRY;
 	return mapping_exiting(mapping) ? HUGETLB_GMEM_RELEASE :

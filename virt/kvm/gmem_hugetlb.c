@@ -155,8 +155,8 @@ void kvm_gmem_evict_inode(struct inode *inode)
 	struct hugetlb_gmem *hugetlb = kvm_gmem_state(inode)->hugetlb;
 
 	if (hugetlb) {
-		kvm_gmem_stop_merge(kvm_gmem_state(inode));
 		mapping_set_exiting(inode->i_mapping);
+		kvm_gmem_stop_merge(kvm_gmem_state(inode));
 		hugetlb_gmem_free_extents(hugetlb, 0,
 					  i_size_read(inode) >> PAGE_SHIFT);
 	}

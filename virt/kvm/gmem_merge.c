@@ -104,7 +104,7 @@ static void visit_marked(struct kvm_gmem_state *state, xa_mark_t mark,
 		filemap_invalidate_unlock(mapping);
 		i++;
 		cond_resched();
-	} while (extent);
+	} while (extent && !mapping_exiting(mapping));
 }
 
 static void merge_if_due(struct kvm_gmem_state *state,
