@@ -4,6 +4,7 @@ LIBKVM_x86 += lib/x86/guest_memfd_pins.c
 LIBKVM_x86 += lib/x86/guest_memfd_pool.c
 LIBKVM_x86 += lib/x86/guest_memfd_state.c
 LIBKVM_x86 += lib/x86/guest_memfd_util.c
+LIBKVM_x86 += lib/x86/hugetlb_counters.c
 TEST_GEN_PROGS_x86 += x86/guest_memfd_accounting_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_attributes_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_cgroup_test

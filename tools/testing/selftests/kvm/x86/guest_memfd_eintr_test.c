@@ -33,7 +33,7 @@ struct talk {
 
 struct eintr {
 	struct talk *talk;
-	char counters[GMEM_COUNTERS_TEXT];
+	struct hugetlb_counters counters;
 	u64 nr_hugepages;
 	pid_t pid;
 	int fd;
@@ -63,7 +63,7 @@ FIXTURE_SETUP(guest_memfd_eintr)
 	struct eintr *e = &self->eintr;
 
 	gmem_set_merge_delay(0);
-	hugetlb_counters(e->counters);
+	hugetlb_counters_read(&e->counters);
 	e->nr_hugepages = hugetlb_pool_require(EXTENT, NR_EXTENTS);
 	e->talk = kvm_mmap(PAGE_SIZE, PROT_READ | PROT_WRITE,
 			   MAP_SHARED | MAP_ANONYMOUS, -1);
@@ -75,7 +75,8 @@ FIXTURE_TEARDOWN(guest_memfd_eintr)
 
 	kvm_munmap(e->talk, PAGE_SIZE);
 	hugetlb_pool_set(EXTENT, e->nr_hugepages);
-	hugetlb_assert_counters(e->counters);
+	hugetlb_counters_assert_eq(&e->counters);
+	hugetlb_counters_free(&e->counters);
 }
 
 static int set_page(int fd, bool to_private)

@@ -28,7 +28,7 @@
 struct errors {
 	struct gmem_vm g;
 	struct gmem_snapshot before;
-	char counters[GMEM_COUNTERS_TEXT];
+	struct hugetlb_counters counters;
 	u64 page_size;
 	u64 nr_hugepages;
 	/* Pages in an extent, and a range from the first extent to the last. */
@@ -60,8 +60,9 @@ static void set_up(struct errors *e, u8 order)
 	e->first = e->extent - BEFORE;
 	e->nr = BEFORE + e->extent + AFTER;
 	config.size *= NR_EXTENTS;
+	config.keeps_pages = true;
 
-	hugetlb_counters(e->counters);
+	hugetlb_counters_read(&e->counters);
 	hugetlb_pool_read(e->page_size, &pool);
 	e->nr_hugepages = pool.nr;
 	if (order)
@@ -78,7 +79,8 @@ static void tear_down(struct errors *e)
 	if (e->lost_1g)
 		return;
 	hugetlb_pool_set(e->page_size, e->nr_hugepages);
-	hugetlb_assert_counters(e->counters);
+	hugetlb_counters_assert_eq_but_memmap(&e->counters);
+	hugetlb_counters_free(&e->counters);
 }
 
 /* What is wrong with the call alone. */

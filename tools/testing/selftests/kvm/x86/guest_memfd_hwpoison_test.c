@@ -73,6 +73,7 @@ FIXTURE_SETUP(guest_memfd_hwpoison)
 	TEST_ASSERT(!access(CORRUPT_PFN, W_OK),
 		    "No %s: set CONFIG_HWPOISON_INJECT, mount debugfs, be root",
 		    CORRUPT_PFN);
+	config.keeps_pages = true;
 	if (variant->order) {
 		hugetlb_pool_require(config.size, 1);
 		hugetlb_pool_read(config.size, &self->pool);

@@ -82,6 +82,7 @@ static void owner_create(struct owner *o)
 {
 	struct gmem_config config = gmem_one_page_config(o->order);
 
+	config.keeps_pages = true;
 	gmem_vm_create(&o->g, &config);
 }
 

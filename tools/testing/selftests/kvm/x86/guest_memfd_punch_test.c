@@ -55,7 +55,7 @@ struct hole {
 struct punch {
 	struct gmem_vm g;
 	struct hugetlb_pool pool;
-	char counters[GMEM_COUNTERS_TEXT];
+	struct hugetlb_counters counters;
 	u64 page_size;
 	u64 nr_hugepages;
 	/* Pages in an extent; of base pages, any 2M are taken for one. */
@@ -68,6 +68,7 @@ static void create(struct punch *p, u8 order)
 	struct gmem_config config = gmem_one_page_config(order);
 
 	config.size *= NR_EXTENTS;
+	config.keeps_pages = true;
 	if (order) {
 		hugetlb_pool_require(p->page_size, NR_EXTENTS);
 		hugetlb_pool_read(p->page_size, &p->pool);
@@ -81,7 +82,7 @@ static void set_up(struct punch *p, u8 order)
 
 	p->page_size = config.size;
 	p->extent = p->page_size / PAGE_SIZE;
-	hugetlb_counters(p->counters);
+	hugetlb_counters_read(&p->counters);
 	hugetlb_pool_read(p->page_size, &p->pool);
 	p->nr_hugepages = p->pool.nr;
 	create(p, order);
@@ -94,7 +95,8 @@ static void tear_down(struct punch *p)
 	if (p->lost_1g)
 		return;
 	hugetlb_pool_set(p->page_size, p->nr_hugepages);
-	hugetlb_assert_counters(p->counters);
+	hugetlb_counters_assert_eq_but_memmap(&p->counters);
+	hugetlb_counters_free(&p->counters);
 }
 
 FIXTURE(guest_memfd_punch)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the selftests of HugeTLB accounting share: a file that takes its memory
- * from a pool, guest_memfd or hugetlbfs, and the counters of all pools.
+ * from a pool, guest_memfd or hugetlbfs.
  *
  * A guest_memfd counts like a hugetlbfs of the same size that has reserved all
  * of it (min_size=).  The tests thus run on either, with the same numbers.
@@ -42,22 +42,5 @@ void hugetlb_file_map(struct hugetlb_file *file);
 /* Share 4K of a page with the host, and take it back; not for hugetlbfs. */
 void hugetlb_file_split(struct hugetlb_file *file, u64 page);
 void hugetlb_file_merge(struct hugetlb_file *file, u64 page);
-
-/* One number of a pool, -1 as node for all nodes. */
-u64 hugetlb_pool_get(int node, u64 page_size, const char *name);
-void hugetlb_pool_put(int node, u64 page_size, const char *name, u64 value);
-
-/* The counters of all pools and what follows from them. */
-struct hugetlb_counters {
-	char *text;
-	/* Pages of memory for struct pages, as /proc/vmstat has them. */
-	u64 memmap;
-};
-
-void hugetlb_counters_read(struct hugetlb_counters *counters);
-void hugetlb_counters_free(struct hugetlb_counters *counters);
-void hugetlb_counters_assert_eq(const struct hugetlb_counters *want);
-u64 hugetlb_memmap_pages(void);
-void hugetlb_memmap_assert_eq(u64 pages);
 
 #endif /* SELFTEST_KVM_GUEST_MEMFD_POOL_H */

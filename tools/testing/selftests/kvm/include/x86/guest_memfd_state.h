@@ -14,7 +14,6 @@
 #include "guest_memfd_util.h"
 
 #define GMEM_LAYOUT_TEXT	4096
-#define GMEM_COUNTERS_TEXT	4096
 #define GMEM_PROBES_MAX		512
 
 /* No offset in a file is this: it must survive what may not write it. */
@@ -48,10 +47,6 @@ void gmem_assert_unchanged(struct gmem_vm *g, const struct gmem_snapshot *s,
 enum gmem_probe gmem_probe(struct gmem_vm *g, u64 page);
 
 u64 gmem_blocks(int fd);
-
-/* What the machine counts of HugeTLB pages, for all nodes and sizes. */
-void hugetlb_counters(char text[GMEM_COUNTERS_TEXT]);
-void hugetlb_assert_counters(const char *want);
 
 /* The pfn of a page of a HugeTLB file, private or not. */
 u64 gmem_pfn(struct gmem_vm *g, u64 page);

@@ -13,6 +13,7 @@
 #include <linux/kvm.h>
 #include <linux/sizes.h>
 
+#include "hugetlb_counters.h"
 #include "kvm_util.h"
 #include "processor.h"
 #include "test_util.h"
@@ -79,6 +80,8 @@ struct gmem_config {
 	unsigned long vm_type;
 	/* By default conversions merge at once, so that layouts are predictable. */
 	unsigned int merge_delay_ms;
+	/* Pages may be lost, or come back after gmem_vm_free(). */
+	bool keeps_pages;
 };
 
 struct gmem_vm {
@@ -94,6 +97,8 @@ struct gmem_vm {
 	/* Memory of the slot as the host sees it while it is shared. */
 	u8 *shared;
 	u8 *shared_base;
+	/* What gmem_vm_free() is to leave behind. */
+	struct hugetlb_counters counters;
 };
 
 /* kvm.vm_memory_attributes: attributes are the VM's, not the guest_memfd's. */

@@ -8,7 +8,6 @@
  *
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -184,71 +183,6 @@ void gmem_assert_unchanged(struct gmem_vm *g, const struct gmem_snapshot *s,
 	TEST_ASSERT(!memcmp(&now.pool, &s->pool, sizeof(s->pool)),
 		    "%s: pool free %lu resv %lu, was %lu %lu", when,
 		    now.pool.free, now.pool.resv, s->pool.free, s->pool.resv);
-}
-
-static size_t append_lines(char *text, size_t len, const char *path,
-			   const char *prefix)
-{
-	FILE *file = fopen(path, "r");
-	char line[256];
-
-	TEST_ASSERT(file, "Opening %s, errno: %d", path, errno);
-	while (fgets(line, sizeof(line), file)) {
-		if (strncmp(line, prefix, strlen(prefix)))
-			continue;
-		TEST_ASSERT(len + strlen(path) + strlen(line) + 2 < GMEM_COUNTERS_TEXT,
-			    "Too many counters");
-		len += sprintf(text + len, "%s %s", path, line);
-	}
-	fclose(file);
-	return len;
-}
-
-static size_t append_pools(char *text, size_t len, const char *dir_path)
-{
-	static const char * const names[] = {
-		"nr_hugepages", "free_hugepages", "surplus_hugepages",
-	};
-	DIR *dir = opendir(dir_path);
-	struct dirent *entry;
-	char path[512];
-	int i;
-
-	TEST_ASSERT(dir, "Opening %s, errno: %d", dir_path, errno);
-	while ((entry = readdir(dir))) {
-		for (i = 0; i < ARRAY_SIZE(names) && entry->d_name[0] == 'h'; i++) {
-			snprintf(path, sizeof(path), "%s/%s/%s", dir_path,
-				 entry->d_name, names[i]);
-			len = append_lines(text, len, path, "");
-		}
-	}
-	closedir(dir);
-	return len;
-}
-
-void hugetlb_counters(char text[GMEM_COUNTERS_TEXT])
-{
-	char path[64];
-	size_t len;
-	int node;
-
-	len = append_lines(text, 0, "/proc/meminfo", "Huge");
-	len = append_lines(text, len, "/proc/vmstat", "nr_hugetlb");
-	for (node = 0; ; node++) {
-		snprintf(path, sizeof(path),
-			 "/sys/devices/system/node/node%d/hugepages", node);
-		if (access(path, F_OK))
-			break;
-		len = append_pools(text, len, path);
-	}
-}
-
-void hugetlb_assert_counters(const char *want)
-{
-	char now[GMEM_COUNTERS_TEXT];
-
-	hugetlb_counters(now);
-	TEST_ASSERT(!strcmp(now, want), "Counters are\n%swere\n%s", now, want);
 }
 
 /* Reading from the pipe drops the reference that vmsplice() took. */

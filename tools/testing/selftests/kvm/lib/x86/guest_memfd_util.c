@@ -278,6 +278,7 @@ void gmem_vm_create(struct gmem_vm *g, const struct gmem_config *config)
 		gmem_set_merge_delay(config->merge_delay_ms);
 	memset(g, 0, sizeof(*g));
 	g->config = *config;
+	hugetlb_counters_read(&g->counters);
 	g->nr_pages = config->size / PAGE_SIZE;
 	g->vm = __vm_create_shape_with_one_vcpu(shape, &g->vcpu,
 						config->size / SZ_2M * 2,
@@ -305,6 +306,9 @@ void gmem_vm_free(struct gmem_vm *g)
 		kvm_munmap(g->shared_base, g->config.size + SZ_4M);
 	kvm_close(g->fd);
 	kvm_vm_free(g->vm);
+	if (!g->config.keeps_pages)
+		hugetlb_counters_assert_eq(&g->counters);
+	hugetlb_counters_free(&g->counters);
 }
 
 /* Find " ORDER:NUMBER" in the list of an extent's folios. */

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Counters of the HugeTLB pools, see lib/x86/hugetlb_counters.c
+ */
+#ifndef SELFTEST_KVM_HUGETLB_COUNTERS_H
+#define SELFTEST_KVM_HUGETLB_COUNTERS_H
+
+#include <linux/types.h>
+
+/* One number of a pool, -1 as node for all nodes. */
+u64 hugetlb_pool_get(int node, u64 page_size, const char *name);
+void hugetlb_pool_put(int node, u64 page_size, const char *name, u64 value);
+
+/* The counters of all pools and what follows from them. */
+struct hugetlb_counters {
+	char *text;
+	/* Pages of memory for struct pages, as /proc/vmstat has them. */
+	u64 memmap;
+};
+
+void hugetlb_counters_read(struct hugetlb_counters *counters);
+void hugetlb_counters_free(struct hugetlb_counters *counters);
+void hugetlb_counters_assert_eq(const struct hugetlb_counters *want);
+void hugetlb_counters_assert_eq_but_memmap(const struct hugetlb_counters *want);
+u64 hugetlb_memmap_pages(void);
+void hugetlb_memmap_assert_eq(u64 pages);
+
+#endif /* SELFTEST_KVM_HUGETLB_COUNTERS_H */
