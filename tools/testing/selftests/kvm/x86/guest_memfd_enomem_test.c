@@ -42,13 +42,6 @@ FIXTURE_VARIANT_ADD(guest_memfd_enomem, 1g) {
 	.nr_extents = 2,
 };
 
-static void write_file(const char *path, char *text)
-{
-	ssize_t len = write_text(path, text, strlen(text));
-
-	TEST_ASSERT(len == strlen(text), "Writing '%s' to %s: %ld", text, path, len);
-}
-
 static void read_file(const char *path, char *text, size_t size)
 {
 	ssize_t len = read_text(path, text, size);
@@ -62,7 +55,7 @@ static void set_fault(const char *name, u64 value)
 
 	snprintf(path, sizeof(path), FAIL_DIR "%s", name);
 	snprintf(text, sizeof(text), "%lu", value);
-	write_file(path, text);
+	gmem_write_file(path, text);
 }
 
 /* Fail the @number-th allocation from here, of this task. */
@@ -94,8 +87,8 @@ static void set_up_faults(void)
 		    "No " FAIL_DIR ": set CONFIG_HUGETLB_GMEM_DEBUG and CONFIG_FAULT_INJECTION");
 	set_fault("interval", 1);
 	set_fault("verbose", 0);
-	write_file(FAIL_DIR "task-filter", "Y");
-	write_file("/proc/self/make-it-fail", "1");
+	gmem_write_file(FAIL_DIR "task-filter", "Y");
+	gmem_write_file("/proc/self/make-it-fail", "1");
 }
 
 FIXTURE_SETUP(guest_memfd_enomem)

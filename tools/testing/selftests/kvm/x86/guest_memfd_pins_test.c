@@ -43,12 +43,6 @@ struct owner {
 	u8 order;
 };
 
-static void write_file(const char *path, const char *text)
-{
-	TEST_ASSERT(write_text(path, (char *)text, strlen(text)) == strlen(text),
-		    "Writing '%s' to %s, errno: %d", text, path, errno);
-}
-
 /* Private contents, made shared, and held. */
 static void pin_page(struct owner *o, struct gmem_pin *pin, u64 page)
 {
@@ -184,12 +178,12 @@ FIXTURE_SETUP(guest_memfd_pins)
 	TEST_ASSERT(read_text(SKB_DEFER_MAX, self->skb_defer_max,
 			      sizeof(self->skb_defer_max)) > 0,
 		    "Cannot read %s, errno: %d", SKB_DEFER_MAX, errno);
-	write_file(SKB_DEFER_MAX, "0");
+	gmem_write_file(SKB_DEFER_MAX, "0");
 }
 
 FIXTURE_TEARDOWN(guest_memfd_pins)
 {
-	write_file(SKB_DEFER_MAX, self->skb_defer_max);
+	gmem_write_file(SKB_DEFER_MAX, self->skb_defer_max);
 	owner_exit(&self->o);
 }
 
@@ -465,10 +459,10 @@ static int disk_open(unsigned int seconds)
 	TEST_ASSERT(!mkdir(DISK, 0700), "No null_blk, errno: %d: set CONFIG_BLK_DEV_NULL_BLK",
 		    errno);
 	snprintf(text, sizeof(text), "%lu", seconds * 1000000000ul);
-	write_file(DISK "/completion_nsec", text);
-	write_file(DISK "/irqmode", "2");
-	write_file(DISK "/size", "16");
-	write_file(DISK "/power", "1");
+	gmem_write_file(DISK "/completion_nsec", text);
+	gmem_write_file(DISK "/irqmode", "2");
+	gmem_write_file(DISK "/size", "16");
+	gmem_write_file(DISK "/power", "1");
 
 	for (i = 0; i < NR_LOOKS; i++) {
 		fd = open("/dev/gmem", O_RDWR | O_DIRECT);
@@ -602,11 +596,11 @@ TEST_F_TIMEOUT(guest_memfd_page, orphan_all, GMEM_TIMEOUT)
 			TEST_ASSERT(!mlock(gmem_host_page(g, page), PAGE_SIZE),
 				    "mlock() failed, errno: %d", errno);
 
-		write_file(ORPHAN_ALL, "Y");
+		gmem_write_file(ORPHAN_ALL, "Y");
 		gmem_vm_free(g);
-		write_file(ORPHAN_ALL, "N");
+		gmem_write_file(ORPHAN_ALL, "N");
 		if (state == LOCKED)
-			write_file("/proc/sys/vm/drop_caches", "1");
+			gmem_write_file("/proc/sys/vm/drop_caches", "1");
 		else
 			hugetlb_pool_assert_eq(o->page_size, &o->pool);
 		assert_back(o);
@@ -697,7 +691,7 @@ TEST_F_TIMEOUT(guest_memfd_page, poison, GMEM_TIMEOUT)
 		close_in_order(o, "fmv");
 		assert_held(o);
 		if (!i)
-			write_file(CORRUPT_PFN, text);
+			gmem_write_file(CORRUPT_PFN, text);
 		use_rest_of_pool(o);
 		assert_held(o);
 

@@ -10,10 +10,9 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/uio.h>
 
 #include "cgroup_util.h"
-#include "guest_memfd_util.h"
+#include "guest_memfd_state.h"
 #include "kvm_test_harness.h"
 
 #define SYSFS		"/sys/kernel/mm/hugetlb_gmem/"
@@ -357,16 +356,12 @@ TEST_F_TIMEOUT(guest_memfd_stats, sums, GMEM_TIMEOUT)
 TEST_F_TIMEOUT(guest_memfd_stats, eagain, GMEM_TIMEOUT)
 {
 	struct gmem_vm *g = &self->g;
-	struct iovec iov = { gmem_host_page(g, 9), PAGE_SIZE };
 	char text[GMEM_FDINFO_SIZE];
-	int pipe_fds[2];
+	struct gmem_pin pin;
 
 	gmem_convert(g, 8, 4, false);
 	gmem_host_check(g, 9, GMEM_STEP_ALL);
-	TEST_ASSERT(!pipe(pipe_fds), "pipe() failed, errno: %d", errno);
-	TEST_ASSERT(vmsplice(pipe_fds[1], &iov, 1, 0) == PAGE_SIZE,
-		    "vmsplice() failed, errno: %d", errno);
-
+	gmem_pin(g, 9, &pin);
 	TEST_ASSERT_EQ(gmem_try_convert(g, 8, 4, true, NULL), EAGAIN);
 	read_checked(g, text);
 	assert_value(text, "converts", 1);
@@ -374,8 +369,7 @@ TEST_F_TIMEOUT(guest_memfd_stats, eagain, GMEM_TIMEOUT)
 	assert_value(text, "last-eagain", 9 * PAGE_SIZE);
 	TEST_ASSERT_EQ(sysfs_value("last-eagain", false), 9 * PAGE_SIZE);
 
-	kvm_close(pipe_fds[0]);
-	kvm_close(pipe_fds[1]);
+	gmem_unpin(&pin);
 	gmem_convert(g, 8, 4, true);
 	TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "converts"), 2);
 }
@@ -404,12 +398,12 @@ TEST_F_TIMEOUT(guest_memfd_stats, vm_stats, GMEM_TIMEOUT)
 	TEST_ASSERT_EQ(sum, 10);
 }
 
-static void trace_write(const char *file, char *value)
+static void trace_write(const char *file, const char *value)
 {
 	char path[128];
 
 	snprintf(path, sizeof(path), TRACING "%s", file);
-	TEST_ASSERT(write_text(path, value, strlen(value)) >= 0, "Writing %s", path);
+	gmem_write_file(path, value);
 }
 
 static u64 count_events(const char *trace, const char *event, const char *with)

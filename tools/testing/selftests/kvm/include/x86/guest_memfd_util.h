@@ -137,6 +137,9 @@ static inline u64 gmem_tag(u32 seed, u64 page, u32 generation)
 	return ((u64)(seed ^ generation * 2654435761u) << 32 | page) + 1;
 }
 
+/* A file of sysfs, debugfs or the like, which takes all of @text. */
+void gmem_write_file(const char *path, const char *text);
+
 /* HugeTLB pools: counters, and making sure that there are enough pages. */
 void hugetlb_pool_read(u64 page_size, struct hugetlb_pool *pool);
 void hugetlb_pool_set(u64 page_size, u64 nr);

@@ -34,6 +34,13 @@ bool gmem_vm_wide_attributes(void)
 	return vm_wide;
 }
 
+void gmem_write_file(const char *path, const char *text)
+{
+	ssize_t len = write_text(path, (char *)text, strlen(text));
+
+	TEST_ASSERT(len == strlen(text), "Writing '%s' to %s: %ld", text, path, len);
+}
+
 static void hugetlb_pool_path(char *path, size_t len, u64 page_size,
 			      const char *name)
 {
@@ -426,11 +433,9 @@ u64 gmem_fdinfo(int fd, const char *key)
 void gmem_set_merge_delay(unsigned int ms)
 {
 	char text[16];
-	int ret;
 
 	snprintf(text, sizeof(text), "%u", ms);
-	ret = write_text(MERGE_DELAY, text, strlen(text));
-	TEST_ASSERT(ret >= 0, "Writing %s: %s", MERGE_DELAY, strerror(-ret));
+	gmem_write_file(MERGE_DELAY, text);
 }
 
 int gmem_set_attributes(int fd, u64 offset, u64 size, u64 attributes,
