@@ -523,11 +523,6 @@ static void quarantine(struct hugetlb_gmem_extent *extent, struct folio *folio)
 static void restore_folio(struct hugetlb_gmem_extent *extent)
 {
 	hugetlb_gmem_make_whole(extent);
-	if (extent->restored)
-		hugetlb_gmem_vmemmap_optimize(extent, PAGE_KERNEL_RO);
-	else
-		hugetlb_gmem_vmemmap_protect(extent, PAGE_KERNEL_RO);
-
 	return_stash(extent, page_folio(extent->page));
 	store_pfns(extent, NULL);
 }
@@ -637,7 +632,8 @@ int hugetlb_gmem_alloc_extent(struct hugetlb_gmem_extent *extent,
 	extent->page = &folio->page;
 
 	/* Before it ceases to be a HugeTLB folio, for memory_failure(). */
-	ret = store_pfns(extent, extent);
+	ret = hugetlb_gmem_vmemmap_get_tails(extent) ?:
+	      store_pfns(extent, extent);
 	if (ret) {
 		extent->page = NULL;
 		hugetlb_set_folio_subpool(folio, extent->gmem->subpool);
@@ -748,6 +744,8 @@ void hugetlb_gmem_free_extents(struct hugetlb_gmem *gmem, pgoff_t start,
 	xa_for_each_range(&gmem->extents, i, extent, first, last - 1) {
 		if (!extent->page)
 			continue;
+		if (exiting)
+			hugetlb_gmem_check_release(extent);
 		/* A file that lives keeps what is poisoned or referenced. */
 		if (extent_poisoned(extent) && !exiting)
 			continue;

@@ -61,14 +61,50 @@ void hugetlb_gmem_unfreeze(struct hugetlb_gmem_extent *extent,
 			   unsigned long start, unsigned long end);
 void hugetlb_gmem_make_whole(struct hugetlb_gmem_extent *extent);
 
-/* hugetlb_gmem_vmemmap.c */
-int hugetlb_gmem_vmemmap_restore(struct hugetlb_gmem_extent *extent);
-void hugetlb_gmem_vmemmap_optimize(struct hugetlb_gmem_extent *extent,
+/* hugetlb_gmem_vmemmap.c: struct pages in a page of vmemmap */
+#define HUGETLB_GMEM_STRUCTS	(PAGE_SIZE / sizeof(struct page))
+
+int hugetlb_gmem_vmemmap_get_tails(struct hugetlb_gmem_extent *extent);
+struct page *hugetlb_gmem_vmemmap_tail(struct zone *zone, unsigned int order);
+struct page *hugetlb_gmem_vmemmap_page(struct hugetlb_gmem_extent *extent,
+				       unsigned long offset);
+int hugetlb_gmem_vmemmap_prepare(struct hugetlb_gmem_extent *extent,
+				 const u8 *to, unsigned long start,
+				 unsigned long end, struct list_head *pages);
+void hugetlb_gmem_vmemmap_relayout(struct hugetlb_gmem_extent *extent,
+				   const u8 *to, unsigned long start,
+				   unsigned long end, struct list_head *pages,
 				   pgprot_t prot);
+void hugetlb_gmem_vmemmap_collect(struct hugetlb_gmem_extent *extent,
+				  unsigned long start, unsigned long end,
+				  struct list_head *freed);
+void hugetlb_gmem_vmemmap_flush(struct hugetlb_gmem_extent *extent);
+void hugetlb_gmem_vmemmap_free(struct list_head *pages);
 void hugetlb_gmem_vmemmap_protect(struct hugetlb_gmem_extent *extent,
 				  pgprot_t prot);
-
 unsigned long hugetlb_gmem_vmemmap_extra(struct hugetlb_gmem_extent *extent);
+
+/* hugetlb_gmem_check.c */
+#ifdef CONFIG_HUGETLB_GMEM_DEBUG
+void hugetlb_gmem_check_tail(struct zone *zone, unsigned int order);
+void hugetlb_gmem_check_relayout(struct hugetlb_gmem_relayout *relayout);
+void hugetlb_gmem_check_release(struct hugetlb_gmem_extent *extent);
+#else
+static inline void hugetlb_gmem_check_tail(struct zone *zone,
+					   unsigned int order)
+{
+}
+
+static inline void
+hugetlb_gmem_check_relayout(struct hugetlb_gmem_relayout *relayout)
+{
+}
+
+static inline void
+hugetlb_gmem_check_release(struct hugetlb_gmem_extent *extent)
+{
+}
+#endif
 
 /* hugetlb_gmem_stat.c */
 #define HUGETLB_GMEM_NR_KEYS	30

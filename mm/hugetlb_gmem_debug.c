@@ -15,6 +15,10 @@
  * /sys/kernel/debug/hugetlb_gmem/orphan: set to Y, it makes close() take every
  * HugeTLB page for one that somebody else still holds.
  *
+ * /sys/kernel/debug/hugetlb_gmem/plain_split: set to Y, it makes extents that are
+ * split small as a whole, so that all struct pages are needed: the plain way, to
+ * compare with.
+ *
  * See Documentation/mm/hugetlb_gmem.rst.
  */
 #include <linux/debugfs.h>
@@ -25,12 +29,24 @@
 #include "hugetlb_gmem.h"
 
 static bool orphan_all;
+static bool plain_split;
 
 /* Is every extent of a file that is closed to be taken for a pinned one? */
 bool hugetlb_gmem_orphan_all(void)
 {
 	return READ_ONCE(orphan_all);
 }
+
+/**
+ * hugetlb_gmem_plain_split - are all blocks of a split extent to be small?
+ *
+ * Return: true if so.
+ */
+bool hugetlb_gmem_plain_split(void)
+{
+	return READ_ONCE(plain_split);
+}
+EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_plain_split, "kvm");
 
 static void count_folios(const struct hugetlb_gmem_extent *extent,
 			 unsigned int *counts)
@@ -107,6 +123,7 @@ static int __init hugetlb_gmem_debug_init(void)
 
 	debugfs_create_file("extents", 0400, dir, NULL, &extents_fops);
 	debugfs_create_bool("orphan", 0600, dir, &orphan_all);
+	debugfs_create_bool("plain_split", 0600, dir, &plain_split);
 	create_fault_attr();
 	return 0;
 }

@@ -69,6 +69,12 @@ static unsigned long step_end(const struct hugetlb_gmem_step *step)
 	return step_start(step) + (1UL << step->order);
 }
 
+static struct hugetlb_gmem_step *
+steps_end(const struct hugetlb_gmem_relayout *relayout)
+{
+	return relayout->steps + relayout->nr_steps;
+}
+
 /*
  * Freeze the folios of pages [start, end) of @extent, or none.  Preemption is
  * off already.
@@ -99,75 +105,39 @@ void hugetlb_gmem_unfreeze(struct hugetlb_gmem_extent *extent,
 	}
 }
 
-/* Keep what says where the page is, drop the rest. */
-static void reset_page(struct page *page)
-{
-	page->flags.f &= ~PAGE_FLAGS_CHECK_AT_PREP;
-	page->lru.next = NULL;
-	page->lru.prev = NULL;
-	page->mapping = NULL;
-	page->__folio_index = 0;
-	page->private = 0;
-	atomic_set(&page->_mapcount, -1);
-	set_page_count(page, 0);
-#ifdef CONFIG_MEMCG
-	page->memcg_data = 0;
-#endif
-}
-
-/* Make one frozen folio out of the struct pages at @offset of @extent. */
-static void build_folio(struct hugetlb_gmem_extent *extent,
-			unsigned long offset, unsigned int order)
-{
-	struct page *page = extent->page + offset;
-	struct folio *folio = (struct folio *)page;
-	unsigned long i;
-
-	for (i = 0; i < 1UL << order; i++)
-		reset_page(page + i);
-
-	if (order) {
-		page->flags.f |= BIT(PG_head);
-		for (i = 1; i < 1UL << order; i++)
-			prep_compound_tail(page + i, page, order);
-		prep_compound_head(page, order);
-	}
-	folio->mapping = extent->gmem->mapping;
-	folio->index = extent->index + offset;
-	/* Dirty: mapping_evict_folio() must not take the folio for clean cache. */
-	folio->flags.f |= BIT(PG_uptodate) | BIT(PG_dirty);
-}
-
-/* Write the struct pages of pages [start, end) for @layout. */
-static void build_folios(struct hugetlb_gmem_extent *extent, const u8 *layout,
-			 unsigned long start, unsigned long end)
-{
-	unsigned long i;
-
-	for (i = start; i < end; i += layout_folio_pages(layout, i))
-		build_folio(extent, i, layout[i >> HUGETLB_GMEM_BLOCK_ORDER]);
-}
-
 static bool extent_whole(const struct hugetlb_gmem_extent *extent)
 {
 	return extent->layout[0] == extent->order;
 }
 
-/* One folio out of all pages of a frozen extent that left the page cache. */
+/*
+ * One folio out of all pages of a frozen extent that left the page cache, with
+ * struct pages as the pool has them.
+ */
 void hugetlb_gmem_make_whole(struct hugetlb_gmem_extent *extent)
 {
-	if (extent_whole(extent))
-		return;
+	unsigned long end = extent_pages(extent);
+	LIST_HEAD(freed);
 
-	build_folio(extent, 0, extent->order);
+	if (extent_whole(extent)) {
+		hugetlb_gmem_vmemmap_protect(extent, PAGE_KERNEL_RO);
+		return;
+	}
+
+	hugetlb_gmem_vmemmap_collect(extent, 0, end, &freed);
 	memset(extent->layout, extent->order, extent->nr_blocks);
+	hugetlb_gmem_vmemmap_relayout(extent, extent->layout, 0, end, NULL,
+				      PAGE_KERNEL_RO);
+	hugetlb_gmem_vmemmap_flush(extent);
+	hugetlb_gmem_vmemmap_free(&freed);
 }
 
 /* Put the folios of one step into the page cache; allocates nothing. */
 static void store_folios(struct hugetlb_gmem_relayout *relayout,
-			 unsigned int nr, const struct hugetlb_gmem_step *step)
+			 const struct hugetlb_gmem_step *step)
 {
 	struct hugetlb_gmem_extent *extent = relayout->extent;
+	unsigned int nr = step - relayout->steps;
 	struct address_space *mapping = extent->gmem->mapping;
 	struct split_nodes *nodes;
 	unsigned long i;
@@ -193,11 +163,97 @@ static void store_folios(struct hugetlb_gmem_relayout *relayout,
 	xa_unlock_irq(&mapping->i_pages);
 }
 
+/* Is a step to be done now, if it can? */
+static bool step_due(const struct hugetlb_gmem_step *step, bool merge)
+{
+	return step->state == HUGETLB_GMEM_STEP_TODO && (step->split || merge);
+}
+
+/* Unfreeze what is frozen; it is done, or left for another time. */
+static void unfreeze_steps(struct hugetlb_gmem_relayout *relayout, bool done)
+{
+	struct hugetlb_gmem_step *step;
+
+	for (step = relayout->steps; step < steps_end(relayout); step++) {
+		if (step->state != HUGETLB_GMEM_STEP_FROZEN)
+			continue;
+		step->state = done ? HUGETLB_GMEM_STEP_DONE :
+				     HUGETLB_GMEM_STEP_TODO;
+		hugetlb_gmem_unfreeze(relayout->extent, step_start(step),
+				      step_end(step));
+	}
+}
+
+/* Freeze the folios of all splits, or none, and of the merges that are free. */
+static bool freeze_steps(struct hugetlb_gmem_relayout *relayout, bool merge)
+{
+	struct hugetlb_gmem_step *step;
+
+	for (step = relayout->steps; step < steps_end(relayout); step++) {
+		if (!step_due(step, merge))
+			continue;
+		if (hugetlb_gmem_freeze(relayout->extent, step_start(step),
+					step_end(step))) {
+			step->state = HUGETLB_GMEM_STEP_FROZEN;
+		} else if (step->split) {
+			unfreeze_steps(relayout, false);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* New struct pages for the frozen regions, seen by all CPUs on return. */
+static void relayout_struct_pages(struct hugetlb_gmem_relayout *relayout,
+				  struct list_head *freed)
+{
+	struct hugetlb_gmem_extent *extent = relayout->extent;
+	struct hugetlb_gmem_step *step;
+
+	for (step = relayout->steps; step < steps_end(relayout); step++) {
+		if (step->state != HUGETLB_GMEM_STEP_FROZEN)
+			continue;
+		if (!step->split)
+			hugetlb_gmem_vmemmap_collect(extent, step_start(step),
+						     step_end(step), freed);
+		hugetlb_gmem_vmemmap_relayout(extent, relayout->to,
+					      step_start(step), step_end(step),
+					      &relayout->pages, PAGE_KERNEL);
+	}
+	hugetlb_gmem_vmemmap_flush(extent);
+}
+
+static void count_step(struct hugetlb_gmem_relayout *relayout,
+		       const struct hugetlb_gmem_step *step)
+{
+	unsigned int block, end = step_end(step) >> HUGETLB_GMEM_BLOCK_ORDER;
+	u8 *from = relayout->extent->layout, *to = relayout->to;
+
+	for (block = step->block; block < end; block++) {
+		relayout->changes.splits += from[block] && !to[block];
+		relayout->changes.merges += !from[block] && to[block];
+	}
+}
+
+static void relayout_page_cache(struct hugetlb_gmem_relayout *relayout)
+{
+	u8 *layout = relayout->extent->layout;
+	struct hugetlb_gmem_step *step;
+
+	for (step = relayout->steps; step < steps_end(relayout); step++) {
+		if (step->state != HUGETLB_GMEM_STEP_FROZEN)
+			continue;
+		store_folios(relayout, step);
+		count_step(relayout, step);
+		memcpy(layout + step->block, relayout->to + step->block,
+		       (1UL << step->order) >> HUGETLB_GMEM_BLOCK_ORDER);
+	}
+}
+
 static void trace_step(struct hugetlb_gmem_relayout *relayout,
-		       const struct hugetlb_gmem_step *step, u64 start_ns)
+		       struct hugetlb_gmem_step *step, u64 duration_ns)
 {
 	unsigned long pfn = page_to_pfn(relayout->extent->page) + step_start(step);
-	u64 duration_ns = ktime_get_ns() - start_ns;
 
 	if (step->split)
 		trace_gmem_split(pfn, step->order, relayout->reason, duration_ns);
@@ -205,86 +261,120 @@ static void trace_step(struct hugetlb_gmem_relayout *relayout,
 		trace_gmem_merge(pfn, step->order, relayout->reason, duration_ns);
 }
 
-static bool try_step(struct hugetlb_gmem_relayout *relayout, unsigned int nr)
+static void trace_done(struct hugetlb_gmem_relayout *relayout, u64 duration_ns)
 {
-	const struct hugetlb_gmem_step *step = &relayout->steps[nr];
+	struct hugetlb_gmem_step *step;
+
+	for (step = relayout->steps; step < steps_end(relayout); step++) {
+		if (step->state != HUGETLB_GMEM_STEP_DONE)
+			continue;
+		trace_step(relayout, step, duration_ns);
+		step->state = HUGETLB_GMEM_STEP_TRACED;
+	}
+}
+
+/*
+ * All steps of an extent at once, for one flush of the TLB.  The pages of vmemmap
+ * that are not used any more are freed when nobody can see them.
+ *
+ * Return: false if a split met a reference; then nothing is done.
+ */
+static bool try_steps(struct hugetlb_gmem_relayout *relayout, bool merge)
+{
 	struct hugetlb_gmem_extent *extent = relayout->extent;
-	unsigned long start = step_start(step), end = step_end(step);
 	u64 start_ns = ktime_get_ns();
+	LIST_HEAD(freed);
 	bool frozen;
 
 	preempt_disable();
-	frozen = hugetlb_gmem_freeze(extent, start, end);
+	frozen = freeze_steps(relayout, merge);
 	if (frozen) {
 		write_seqcount_begin(&extent->seq);
-		build_folios(extent, relayout->to, start, end);
-		store_folios(relayout, nr, step);
-		memcpy(extent->layout + step->block, relayout->to + step->block,
-		       (end - start) >> HUGETLB_GMEM_BLOCK_ORDER);
+		relayout_struct_pages(relayout, &freed);
+		relayout_page_cache(relayout);
 		write_seqcount_end(&extent->seq);
-		hugetlb_gmem_unfreeze(extent, start, end);
+		unfreeze_steps(relayout, true);
 	}
 	preempt_enable();
 
-	if (frozen)
-		trace_step(relayout, step, start_ns);
+	trace_done(relayout, ktime_get_ns() - start_ns);
+	hugetlb_gmem_vmemmap_free(&freed);
 	return frozen;
 }
 
-/* A split has to happen: wait for passing references for as long as it takes. */
-static void split_step(struct hugetlb_gmem_relayout *relayout, unsigned int nr)
+/* Of a poisoned page's neighbours as many as possible stay in use. */
+static void skip_poisoned(struct hugetlb_gmem_relayout *relayout)
 {
-	unsigned int attempts = 0;
-
-	while (!try_step(relayout, nr)) {
-		WARN_ONCE(++attempts == COMMIT_ATTEMPTS,
-			  "page to be split stays referenced\n");
-		usleep_range(100, 200);
-	}
-}
-
-/* A merge may stay undone: small folios are correct, only slower. */
-static enum hugetlb_gmem_blocked
-merge_step(struct hugetlb_gmem_relayout *relayout, unsigned int nr)
-{
-	const struct hugetlb_gmem_step *step = &relayout->steps[nr];
 	struct hugetlb_gmem_extent *extent = relayout->extent;
-	unsigned int attempts;
+	struct hugetlb_gmem_step *step;
 
-	/* Of a poisoned page's neighbours as many as possible stay in use. */
-	if (hugetlb_gmem_find_poison(extent, extent->index + step_start(step),
-				     extent->index + step_end(step)) != ULONG_MAX)
-		return HUGETLB_GMEM_BLOCKED_POISON;
-
-	for (attempts = 0; attempts < MERGE_ATTEMPTS; attempts++) {
-		if (try_step(relayout, nr))
-			return HUGETLB_GMEM_NOT_BLOCKED;
-		usleep_range(100, 200);
+	for (step = relayout->steps; step < steps_end(relayout); step++) {
+		if (!step->split &&
+		    hugetlb_gmem_find_poison(extent,
+					     extent->index + step_start(step),
+					     extent->index + step_end(step)) != ULONG_MAX)
+			step->state = HUGETLB_GMEM_STEP_POISONED;
 	}
-	return HUGETLB_GMEM_BLOCKED_PINS;
 }
 
-static unsigned int count_small(const struct hugetlb_gmem_extent *extent)
+static bool steps_left(struct hugetlb_gmem_relayout *relayout, bool merge)
 {
-	unsigned int block, nr = 0;
+	struct hugetlb_gmem_step *step;
 
-	for (block = 0; block < extent->nr_blocks; block++)
-		nr += extent->layout[block] == HUGETLB_GMEM_SMALL;
-	return nr;
+	for (step = relayout->steps; step < steps_end(relayout); step++) {
+		if (step_due(step, merge))
+			return true;
+	}
+	return false;
 }
 
-/* Splits are done first, so the number of small blocks has one maximum. */
+/*
+ * A split has to happen: wait for passing references for as long as it takes.  A
+ * merge may stay undone: small folios are correct, only slower.
+ */
+static void do_steps(struct hugetlb_gmem_relayout *relayout, bool merge)
+{
+	unsigned int attempts;
+	bool split_done = false;
+
+	for (attempts = 1; steps_left(relayout, merge); attempts++) {
+		split_done |= try_steps(relayout, merge);
+		if (split_done && attempts >= MERGE_ATTEMPTS)
+			break;
+		WARN_ONCE(attempts == COMMIT_ATTEMPTS,
+			  "page to be split stays referenced\n");
+		if (steps_left(relayout, merge))
+			usleep_range(100, 200);
+	}
+}
+
+static enum hugetlb_gmem_blocked
+blocked_by(struct hugetlb_gmem_relayout *relayout, bool merge)
+{
+	enum hugetlb_gmem_blocked blocked = HUGETLB_GMEM_NOT_BLOCKED;
+	struct hugetlb_gmem_step *step;
+
+	for (step = relayout->steps; step < steps_end(relayout); step++) {
+		if (!merge || step->split)
+			continue;
+		if (step->state == HUGETLB_GMEM_STEP_POISONED)
+			return HUGETLB_GMEM_BLOCKED_POISON;
+		if (step->state == HUGETLB_GMEM_STEP_TODO)
+			blocked = HUGETLB_GMEM_BLOCKED_PINS;
+	}
+	return blocked;
+}
+
 static void count_changes(struct hugetlb_gmem_relayout *relayout,
-			  struct hugetlb_gmem_changes *changes,
-			  unsigned int before, unsigned int most)
+			  struct hugetlb_gmem_changes *changes)
 {
 	struct hugetlb_gmem *gmem = relayout->extent->gmem;
-	unsigned int after = count_small(relayout->extent);
+	struct hugetlb_gmem_changes *done = &relayout->changes;
 
-	changes->splits += most - before;
-	changes->merges += most - after;
-	hugetlb_gmem_count_event(gmem, HUGETLB_GMEM_SPLITS, most - before);
-	hugetlb_gmem_count_event(gmem, HUGETLB_GMEM_MERGES, most - after);
+	changes->splits += done->splits;
+	changes->merges += done->merges;
+	hugetlb_gmem_count_event(gmem, HUGETLB_GMEM_SPLITS, done->splits);
+	hugetlb_gmem_count_event(gmem, HUGETLB_GMEM_MERGES, done->merges);
 }
 
 /*
@@ -401,6 +491,7 @@ static void free_nodes(struct hugetlb_gmem_relayout *relayout)
 static void free_relayout(struct hugetlb_gmem_relayout *relayout)
 {
 	free_nodes(relayout);
+	hugetlb_gmem_vmemmap_free(&relayout->pages);
 	kvfree(relayout->steps);
 	kfree(relayout);
 }
@@ -424,6 +515,7 @@ hugetlb_gmem_new_relayout(struct hugetlb_gmem_extent *extent)
 	relayout->extent = extent;
 	INIT_LIST_HEAD(&relayout->list);
 	INIT_LIST_HEAD(&relayout->nodes);
+	INIT_LIST_HEAD(&relayout->pages);
 	return relayout;
 }
 EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_new_relayout, "kvm");
@@ -439,22 +531,23 @@ EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_new_relayout, "kvm");
  */
 int hugetlb_gmem_prepare_relayout(struct hugetlb_gmem_relayout *relayout)
 {
-	struct hugetlb_gmem_extent *extent = relayout->extent;
-	bool restored = extent->restored;
-	unsigned int i;
+	struct hugetlb_gmem_step *step;
 	int ret;
 
-	for (i = 0; i < relayout->nr_steps; i++) {
-		if (!relayout->steps[i].split)
+	for (step = relayout->steps; step < steps_end(relayout); step++) {
+		if (!step->split)
 			continue;
-		ret = add_split(relayout, i);
+		ret = add_split(relayout, step - relayout->steps);
+		if (ret)
+			return ret;
+		ret = hugetlb_gmem_vmemmap_prepare(relayout->extent, relayout->to,
+						   step_start(step),
+						   step_end(step),
+						   &relayout->pages);
 		if (ret)
 			return ret;
 	}
-
-	ret = hugetlb_gmem_vmemmap_restore(extent);
-	relayout->restored = extent->restored && !restored;
-	return ret;
+	return 0;
 }
 EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_prepare_relayout, "kvm");
 
@@ -503,25 +596,12 @@ void hugetlb_gmem_commit_relayout(struct hugetlb_gmem_relayout *relayout,
 				  bool merge,
 				  struct hugetlb_gmem_changes *changes)
 {
-	enum hugetlb_gmem_blocked blocked = HUGETLB_GMEM_NOT_BLOCKED;
-	struct hugetlb_gmem_extent *extent = relayout->extent;
-	unsigned int before = count_small(extent), most, i;
-
-	for (i = 0; i < relayout->nr_steps; i++) {
-		if (relayout->steps[i].split)
-			split_step(relayout, i);
-	}
-
-	most = count_small(extent);
-	for (i = 0; merge && i < relayout->nr_steps; i++) {
-		if (!relayout->steps[i].split)
-			blocked = max(blocked, merge_step(relayout, i));
-	}
-
-	count_changes(relayout, changes, before, most);
-	note_pending(relayout, blocked);
-	if (extent_whole(extent))
-		hugetlb_gmem_vmemmap_optimize(extent, PAGE_KERNEL);
+	if (merge)
+		skip_poisoned(relayout);
+	do_steps(relayout, merge);
+	count_changes(relayout, changes);
+	note_pending(relayout, blocked_by(relayout, merge));
+	hugetlb_gmem_check_relayout(relayout);
 	free_relayout(relayout);
 }
 EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_commit_relayout, "kvm");
@@ -532,8 +612,6 @@ EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_commit_relayout, "kvm");
  */
 void hugetlb_gmem_abort_relayout(struct hugetlb_gmem_relayout *relayout)
 {
-	if (relayout->restored)
-		hugetlb_gmem_vmemmap_optimize(relayout->extent, PAGE_KERNEL);
 	free_relayout(relayout);
 }
 EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_abort_relayout, "kvm");

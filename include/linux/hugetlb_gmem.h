@@ -91,11 +91,9 @@ struct hugetlb_gmem_stash {
  * @ready:	@page has its contents and layout, see hugetlb_gmem_find_extent()
  * @stash:	HugeTLB metadata, taken at allocation, given back when freed
  * @optimized:	the pool had this page without most of its struct pages (HVO)
- * @restored:	the struct pages are all there, because the extent is split
  * @poison:	a bit for each poisoned page, allocated with the first one
  * @poison_all:	no memory for @poison: all pages count as poisoned
  * @poison_work: takes the mappings of poisoned pages away
- * @tail:	the tail page of struct pages shared by the pool, while @restored
  * @frozen:	on a list, on the way back to the pool
  * @held:	of an orphan: folios that somebody holds, see hugetlb_gmem_pinned.c
  * @returned:	of an orphan: on the list of those that nobody holds any more
@@ -120,11 +118,9 @@ struct hugetlb_gmem_extent {
 	bool			ready;
 	struct hugetlb_gmem_stash stash;
 	bool			optimized;
-	bool			restored;
 	bool			poison_all;
 	unsigned long		*poison;
 	struct work_struct	poison_work;
-	struct page		*tail;
 	struct list_head	frozen;
 	atomic_t		held;
 	struct llist_node	returned;
@@ -138,14 +134,25 @@ struct hugetlb_gmem_extent {
 };
 
 /**
+ * struct hugetlb_gmem_changes - how many blocks changes of layout concerned
+ * @splits:	blocks made small
+ * @merges:	blocks made big
+ */
+struct hugetlb_gmem_changes {
+	unsigned int splits;
+	unsigned int merges;
+};
+
+/**
  * struct hugetlb_gmem_relayout - a change of one extent's layout
  * @list:	for the caller
  * @extent:	the extent
  * @nr_steps:	number of @steps
  * @steps:	where @to differs from the extent's layout, lowest block first
  * @nodes:	page-cache nodes for the splits, one item for each xas_split()
- * @restored:	this change brought back the struct pages of the extent
+ * @pages:	struct pages for the splits, a page of vmemmap each, written
  * @reason:	what the change is for
+ * @changes:	what has been done
  * @to:		the layout wanted
  *
  * Filled by the caller up to @steps, then hugetlb_gmem_prepare_relayout()
@@ -158,19 +165,10 @@ struct hugetlb_gmem_relayout {
 	unsigned int			nr_steps;
 	struct hugetlb_gmem_step	*steps;
 	struct list_head		nodes;
-	bool				restored;
+	struct list_head		pages;
 	enum hugetlb_gmem_reason	reason;
+	struct hugetlb_gmem_changes	changes;
 	u8				to[];
-};
-
-/**
- * struct hugetlb_gmem_changes - how many blocks changes of layout concerned
- * @splits:	blocks made small
- * @merges:	blocks made big
- */
-struct hugetlb_gmem_changes {
-	unsigned int splits;
-	unsigned int merges;
 };
 
 #ifdef CONFIG_HUGETLB_GMEM
@@ -282,6 +280,15 @@ static inline bool hugetlb_gmem_put_folio(struct folio *folio)
 	return false;
 }
 #endif /* CONFIG_HUGETLB_GMEM */
+
+#ifdef CONFIG_HUGETLB_GMEM_DEBUG
+bool hugetlb_gmem_plain_split(void);
+#else
+static inline bool hugetlb_gmem_plain_split(void)
+{
+	return false;
+}
+#endif
 
 #if defined(CONFIG_HUGETLB_GMEM_DEBUG) && defined(CONFIG_FAULT_INJECTION)
 bool hugetlb_gmem_should_fail(void);

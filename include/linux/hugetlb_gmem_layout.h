@@ -27,17 +27,28 @@
  */
 #define HUGETLB_GMEM_SMALL		0
 
+/* How far the change of a region has come; begins at 0. */
+enum hugetlb_gmem_step_state {
+	HUGETLB_GMEM_STEP_TODO,
+	HUGETLB_GMEM_STEP_FROZEN,
+	HUGETLB_GMEM_STEP_DONE,
+	HUGETLB_GMEM_STEP_TRACED,	/* done, and reported */
+	HUGETLB_GMEM_STEP_POISONED,	/* not to be merged */
+};
+
 /**
  * struct hugetlb_gmem_step - one region in which two layouts differ
  * @block:	first block of the region, relative to the extent
  * @order:	order of the region; one of the two layouts has a single folio
  *		of this order here
  * @split:	true: the old layout has the single folio; false: the new one
+ * @state:	enum hugetlb_gmem_step_state, for who makes the change
  */
 struct hugetlb_gmem_step {
 	u16	block;
 	u8	order;
 	bool	split;
+	u8	state;
 };
 
 #endif /* _LINUX_HUGETLB_GMEM_LAYOUT_H */

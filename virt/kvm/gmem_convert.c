@@ -171,6 +171,8 @@ static int plan_steps(struct conversion *conv,
 		return -ENOMEM;
 
 	classify_extent(conv, extent, blocks);
+	if (hugetlb_gmem_plain_split() && memchr(blocks, GMEM_BLOCK_SMALL, nr))
+		memset(blocks, GMEM_BLOCK_SMALL, nr);
 	gmem_layout_build(relayout->to, blocks, nr);
 	kfree(blocks);
 	relayout->nr_steps = gmem_layout_steps(extent->layout, relayout->to,

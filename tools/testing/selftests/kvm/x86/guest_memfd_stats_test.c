@@ -178,10 +178,13 @@ static void assert_host(const char *text)
 			       gmem_fdinfo_value(text, number_keys[i]));
 }
 
+/*
+ * One page of struct pages for each big folio, one of each size down to 2M, and
+ * eight for the small block; the first page of them is always there.
+ */
 static u64 hvo_pages(u8 order)
 {
-	/* 64 bytes for each page; the first page of them is always there. */
-	return ((64UL << order) / PAGE_SIZE) - 1;
+	return order - ORDER_2M + 8 - 1;
 }
 
 static void assert_split(struct gmem_vm *g, const char *text, u64 nr_shared)
