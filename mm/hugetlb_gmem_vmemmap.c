@@ -55,11 +55,7 @@ struct page *hugetlb_gmem_vmemmap_page(struct hugetlb_gmem_extent *extent,
 /* The struct pages that folios of @order in @zone share, once they are there. */
 struct page *hugetlb_gmem_vmemmap_tail(struct zone *zone, unsigned int order)
 {
-#ifdef CONFIG_HUGETLB_PAGE_OPTIMIZE_VMEMMAP
 	return READ_ONCE(zone->vmemmap_tails[order - VMEMMAP_TAIL_MIN_ORDER]);
-#else
-	return NULL;
-#endif
 }
 
 /*
