@@ -121,6 +121,8 @@ extern const struct hugetlb_gmem_key hugetlb_gmem_keys[HUGETLB_GMEM_NR_KEYS];
 
 unsigned long hugetlb_gmem_host_value(enum hugetlb_gmem_item item);
 unsigned long hugetlb_gmem_host_node_pages(int nid);
+void hugetlb_gmem_count_folios(const struct hugetlb_gmem_extent *extent,
+			       unsigned int *counts);
 void hugetlb_gmem_count_poison(struct hugetlb_gmem_extent *extent);
 void hugetlb_gmem_uncount_extent(struct hugetlb_gmem_extent *extent);
 void hugetlb_gmem_count_file(struct hugetlb_gmem *gmem, bool created);

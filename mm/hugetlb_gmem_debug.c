@@ -48,24 +48,14 @@ bool hugetlb_gmem_plain_split(void)
 }
 EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_plain_split, "kvm");
 
-static void count_folios(const struct hugetlb_gmem_extent *extent,
-			 unsigned int *counts)
-{
-	unsigned long i;
-
-	for (i = 0; i < extent_pages(extent);
-	     i += layout_folio_pages(extent->layout, i))
-		counts[extent->layout[i >> HUGETLB_GMEM_BLOCK_ORDER]]++;
-}
-
 static void show_extent(struct seq_file *m, struct hugetlb_gmem_extent *extent)
 {
-	unsigned int counts[HUGETLB_GMEM_MAX_ORDER + 1] = {};
+	unsigned int counts[HUGETLB_GMEM_MAX_ORDER + 1];
 	struct address_space *mapping = READ_ONCE(extent->gmem->mapping);
 	const char *separator = "";
 	int order;
 
-	count_folios(extent, counts);
+	hugetlb_gmem_count_folios(extent, counts);
 	seq_printf(m, "ino=%lu index=%lu pfn=%lu order=%u folios=",
 		   mapping ? (unsigned long)mapping->host->i_ino : 0,
 		   extent->index, page_to_pfn(extent->page), extent->order);

@@ -110,12 +110,12 @@ static void disown_folio(struct folio *folio, unsigned long nr)
 
 static int count_folios(const struct hugetlb_gmem_extent *extent)
 {
-	unsigned long i;
+	unsigned int counts[HUGETLB_GMEM_MAX_ORDER + 1], order;
 	int nr = 0;
 
-	for (i = 0; i < extent_pages(extent);
-	     i += layout_folio_pages(extent->layout, i))
-		nr++;
+	hugetlb_gmem_count_folios(extent, counts);
+	for (order = 0; order <= HUGETLB_GMEM_MAX_ORDER; order++)
+		nr += counts[order];
 	return nr;
 }
 

@@ -91,15 +91,18 @@ static unsigned long poisoned_pages(struct hugetlb_gmem_extent *extent)
 					      extent_pages(extent)) : 0;
 }
 
-static void count_folios(struct hugetlb_gmem_extent *extent, u32 *stat)
+/* The folios of an extent by order; @counts has HUGETLB_GMEM_MAX_ORDER + 1. */
+void hugetlb_gmem_count_folios(const struct hugetlb_gmem_extent *extent,
+			       unsigned int *counts)
 {
 	unsigned long i, nr;
 	unsigned int order;
 
+	memset(counts, 0, (HUGETLB_GMEM_MAX_ORDER + 1) * sizeof(*counts));
 	for (i = 0; i < extent_pages(extent); i += nr) {
 		order = extent->layout[i >> HUGETLB_GMEM_BLOCK_ORDER];
 		nr = max(1UL << order, HUGETLB_GMEM_BLOCK_PAGES);
-		stat[folios_item(order)] += order ? 1 : nr;
+		counts[order] += order ? 1 : nr;
 	}
 }
 
@@ -109,6 +112,7 @@ static void describe(struct hugetlb_gmem_extent *extent, u32 *stat)
 	bool pending = xa_get_mark(&extent->gmem->extents,
 				   extent->index >> extent->order,
 				   HUGETLB_GMEM_MERGE_PENDING);
+	unsigned int counts[HUGETLB_GMEM_MAX_ORDER + 1], order;
 
 	stat[HUGETLB_GMEM_ALLOCATED] = extent_pages(extent);
 	stat[HUGETLB_GMEM_VMEMMAP] = hugetlb_gmem_vmemmap_extra(extent);
@@ -120,7 +124,11 @@ static void describe(struct hugetlb_gmem_extent *extent, u32 *stat)
 		pending && extent->blocked == HUGETLB_GMEM_BLOCKED_PINS;
 	stat[HUGETLB_GMEM_PENDING_POISON] =
 		pending && extent->blocked == HUGETLB_GMEM_BLOCKED_POISON;
-	count_folios(extent, stat);
+
+	hugetlb_gmem_count_folios(extent, counts);
+	stat[folios_item(0)] = counts[0];
+	for (order = HUGETLB_GMEM_BLOCK_ORDER; order <= HUGETLB_GMEM_MAX_ORDER; order++)
+		stat[folios_item(order)] = counts[order];
 }
 
 /* Put @stat in place of what the extent has added before. */
