@@ -8,10 +8,11 @@
  *	old	[            order 11           ]     a split
  *	new	[4K....][ 9  ][     order 10    ]
  *
- * All that a split needs is had in prepare.  A step then freezes the folios
- * of its region, writes the struct pages, the page cache and the reference
- * counts, all with preemption off: lookups of the page cache spin on a frozen
- * folio, so whoever froze it must not sleep, nor wait for RCU.
+ * All that a split needs is had in prepare.  Commit freezes the folios of all
+ * steps, writes the struct pages, flushes the TLB once, writes the page cache and
+ * the reference counts, all with preemption off: lookups of the page cache spin on
+ * a frozen folio, so whoever froze it must not sleep, nor wait for RCU.  They spin
+ * with IRQs on, so the flush can reach their CPUs.
  *
  * Why freezing for a split ends.  The page cache holds one reference for each
  * page; hugetlb_gmem_relayout_pinned() saw no other, and under the exclusive
