@@ -78,7 +78,8 @@ void hugetlb_gmem_vmemmap_relayout(struct hugetlb_gmem_extent *extent,
 void hugetlb_gmem_vmemmap_collect(struct hugetlb_gmem_extent *extent,
 				  unsigned long start, unsigned long end,
 				  struct list_head *freed);
-void hugetlb_gmem_vmemmap_flush(struct hugetlb_gmem_extent *extent);
+void hugetlb_gmem_vmemmap_flush(struct hugetlb_gmem_extent *extent,
+				unsigned long start, unsigned long end);
 void hugetlb_gmem_vmemmap_free(struct list_head *pages);
 void hugetlb_gmem_vmemmap_protect(struct hugetlb_gmem_extent *extent,
 				  pgprot_t prot);
@@ -89,6 +90,7 @@ unsigned long hugetlb_gmem_vmemmap_extra(struct hugetlb_gmem_extent *extent);
 void hugetlb_gmem_check_tail(struct zone *zone, unsigned int order);
 void hugetlb_gmem_check_relayout(struct hugetlb_gmem_relayout *relayout);
 void hugetlb_gmem_check_release(struct hugetlb_gmem_extent *extent);
+void hugetlb_gmem_check_drain(void);
 #else
 static inline void hugetlb_gmem_check_tail(struct zone *zone,
 					   unsigned int order)
@@ -102,6 +104,10 @@ hugetlb_gmem_check_relayout(struct hugetlb_gmem_relayout *relayout)
 
 static inline void
 hugetlb_gmem_check_release(struct hugetlb_gmem_extent *extent)
+{
+}
+
+static inline void hugetlb_gmem_check_drain(void)
 {
 }
 #endif

@@ -8,17 +8,17 @@
  * lies in.  Pages of struct pages that folios share must not change at all: their
  * checksums are compared with what they were when first seen.
  *
- * Kernels with DEBUG_VM check what a change of layout concerned after each change,
- * the whole file after every 256th, and each extent when its file dies.  Reading
- * /sys/kernel/debug/hugetlb_gmem/check checks all, on any kernel with
- * CONFIG_HUGETLB_GMEM_DEBUG, and prints
+ * With DEBUG_VM what a change of layout concerned is checked after each change, the
+ * whole file after every 256th, and each extent when its file dies.  Reading
+ * /sys/kernel/debug/hugetlb_gmem/check checks all, and prints
  *
  *	ino=1034 index=262144 pfn=1572864 vmemmap=17 sum=89abcdef
  *	tail node=0 zone=Normal order=17 sum=01234567
  *	bad=0
  *
  * "vmemmap" counts pages of struct pages that are the extent's own.  "sum" is of
- * all its struct pages, but for reference counts, and bits that any access sets.
+ * all its struct pages without what changes though the layout does not: counts of
+ * references and of mappings, and marks left by accesses, mlock and NUMA balancing.
  * What is bad is in the kernel log.
  *
  * See Documentation/mm/hugetlb_gmem.rst.
@@ -30,7 +30,9 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/mutex.h>
 #include <linux/seq_file.h>
+#include <linux/slab.h>
 
 #include "hugetlb_gmem.h"
 #include "internal.h"
@@ -45,14 +47,17 @@
 /* Of any page, whoever looks at it. */
 #define FLAGS_VOLATILE	(BIT(PG_locked) | BIT(PG_waiters) | BIT(PG_referenced) | \
 			 BIT(PG_workingset) | BIT(PG_active) | \
-			 LRU_GEN_MASK | LRU_REFS_MASK)
+			 BIT(PG_mlocked) | BIT(PG_unevictable) | \
+			 LRU_GEN_MASK | LRU_REFS_MASK | \
+			 (LAST_CPUPID_MASK << LAST_CPUPID_PGSHIFT))
 
 struct tail_sum {
 	bool	known;
 	u32	sum;
 };
 
-static struct tail_sum tail_sums[MAX_NUMNODES][MAX_NR_ZONES][NR_TAIL_ORDERS];
+/* By node; a zone's and an order's in it. */
+static struct tail_sum (*tail_sums)[MAX_NR_ZONES][NR_TAIL_ORDERS];
 static atomic_long_t nr_bad;
 static atomic_t nr_relayouts;
 
@@ -166,6 +171,15 @@ static bool is_tail(struct hugetlb_gmem_extent *extent, struct page *page)
 	return false;
 }
 
+/* The first page of vmemmap is the extent's from the beginning. */
+static bool page_is_own(struct hugetlb_gmem_extent *extent, unsigned long offset,
+			struct page *page)
+{
+	if (!extent->optimized || !offset)
+		return !is_tail(extent, page);
+	return page_private(page) == (unsigned long)(extent->page + offset);
+}
+
 static void check_vmemmap(struct hugetlb_gmem_extent *extent,
 			  unsigned long offset)
 {
@@ -175,7 +189,7 @@ static void check_vmemmap(struct hugetlb_gmem_extent *extent,
 	struct zone *zone = page_zone(extent->page);
 
 	if (struct_page_own(extent, offset))
-		check(extent, offset, !is_tail(extent, page),
+		check(extent, offset, page_is_own(extent, offset, page),
 		      "struct pages are not its own");
 	else
 		check(extent, offset,
@@ -209,6 +223,19 @@ static u32 tail_sum_now(struct zone *zone, unsigned int order)
 	return crc32_le(~0, page_to_virt(tail), PAGE_SIZE);
 }
 
+/* Somebody may look at what was set up at boot, see clean_tail(). */
+static bool tail_referenced(struct zone *zone, unsigned int order)
+{
+	struct page *page = page_to_virt(hugetlb_gmem_vmemmap_tail(zone, order));
+	unsigned int i;
+
+	for (i = 0; i < HUGETLB_GMEM_STRUCTS; i++) {
+		if (page_ref_count(page + i))
+			return true;
+	}
+	return false;
+}
+
 static struct tail_sum *tail_sum(struct zone *zone, unsigned int order)
 {
 	return &tail_sums[zone_to_nid(zone)][zone_idx(zone)]
@@ -224,6 +251,9 @@ void hugetlb_gmem_check_tail(struct zone *zone, unsigned int order)
 {
 	struct tail_sum *sum = tail_sum(zone, order);
 	u32 now = tail_sum_now(zone, order);
+
+	if (!READ_ONCE(sum->known) && tail_referenced(zone, order))
+		return;
 
 	/* Pairs with the release below. */
 	if (!smp_load_acquire(&sum->known)) {
@@ -284,7 +314,7 @@ void hugetlb_gmem_check_relayout(struct hugetlb_gmem_relayout *relayout)
 
 	for (; step < relayout->steps + relayout->nr_steps; step++) {
 		start = (unsigned long)step->block << HUGETLB_GMEM_BLOCK_ORDER;
-		if (step->state == HUGETLB_GMEM_STEP_TRACED)
+		if (step->state == HUGETLB_GMEM_STEP_DONE)
 			check_range(extent, start, start + (1UL << step->order));
 	}
 
@@ -313,6 +343,7 @@ static u32 struct_pages_sum(struct hugetlb_gmem_extent *extent)
 
 		page.flags.f &= ~FLAGS_VOLATILE;
 		atomic_set(&page._refcount, 0);
+		atomic_set(&page._mapcount, -1);
 		sum = crc32_le(sum, (u8 *)&page, sizeof(page));
 		if (!(i % HUGETLB_GMEM_BLOCK_PAGES))
 			cond_resched();
@@ -376,6 +407,15 @@ static struct hugetlb_gmem *next_file(unsigned long *i, pgoff_t *index)
 	return NULL;
 }
 
+/* While a file is held here, kvm.ko must stay. */
+static DEFINE_MUTEX(check_lock);
+
+/* Wait until no file is held; there are no others. */
+void hugetlb_gmem_check_drain(void)
+{
+	guard(mutex)(&check_lock);
+}
+
 static int check_show(struct seq_file *m, void *unused)
 {
 	long before = atomic_long_read(&nr_bad);
@@ -385,6 +425,7 @@ static int check_show(struct seq_file *m, void *unused)
 	unsigned long i = 0;
 	pgoff_t index;
 
+	guard(mutex)(&check_lock);
 	while ((gmem = next_file(&i, &index))) {
 		inode = gmem->mapping->host;
 		filemap_invalidate_lock_shared(inode->i_mapping);
@@ -403,8 +444,12 @@ DEFINE_SHOW_ATTRIBUTE(check);
 
 static int __init hugetlb_gmem_check_init(void)
 {
-	debugfs_create_file("check", 0400,
-			    debugfs_lookup("hugetlb_gmem", NULL), NULL, &check_fops);
+	struct dentry *dir = debugfs_lookup("hugetlb_gmem", NULL);
+
+	tail_sums = kcalloc(nr_node_ids, sizeof(*tail_sums),
+			    GFP_KERNEL | __GFP_NOFAIL);
+	debugfs_create_file("check", 0400, dir, NULL, &check_fops);
+	dput(dir);
 	return 0;
 }
 late_initcall(hugetlb_gmem_check_init);

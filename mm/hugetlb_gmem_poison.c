@@ -173,12 +173,15 @@ int hugetlb_gmem_memory_failure(unsigned long pfn, int flags)
 }
 
 /**
- * hugetlb_gmem_drain - wait until no poison is on its way to an owner
+ * hugetlb_gmem_drain - wait until nobody here is going to need an owner
+ *
+ * Nor to hold a file.  The owner has none any more, and is about to go.
  */
 void hugetlb_gmem_drain(void)
 {
 	if (poison_wq)
 		flush_workqueue(poison_wq);
+	hugetlb_gmem_check_drain();
 }
 EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_drain, "kvm");
 

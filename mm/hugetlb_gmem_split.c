@@ -125,12 +125,50 @@ void hugetlb_gmem_make_whole(struct hugetlb_gmem_extent *extent)
 		return;
 	}
 
+	/* Readers of /proc/kpageflags still come here. */
+	preempt_disable();
+	write_seqcount_begin(&extent->seq);
 	hugetlb_gmem_vmemmap_collect(extent, 0, end, &freed);
 	memset(extent->layout, extent->order, extent->nr_blocks);
 	hugetlb_gmem_vmemmap_relayout(extent, extent->layout, 0, end, NULL,
 				      PAGE_KERNEL_RO);
-	hugetlb_gmem_vmemmap_flush(extent);
+	hugetlb_gmem_vmemmap_flush(extent, 0, end);
+	write_seqcount_end(&extent->seq);
+	preempt_enable();
 	hugetlb_gmem_vmemmap_free(&freed);
+}
+
+static void store_entry(struct xa_state *xas, struct folio *folio)
+{
+	xas_store(xas, folio);
+	WARN_ON_ONCE(xas_error(xas));
+}
+
+/* The 512 entries of a small block in a row, from one walk down the tree. */
+static void store_small_block(struct hugetlb_gmem_extent *extent,
+			      unsigned long offset)
+{
+	struct address_space *mapping = extent->gmem->mapping;
+	XA_STATE(xas, &mapping->i_pages, extent->index + offset);
+	unsigned long i;
+
+	mapping_set_update(&xas, mapping);
+	for (i = 0; i < HUGETLB_GMEM_BLOCK_PAGES; i++) {
+		if (i)
+			xas_next(&xas);
+		store_entry(&xas, extent_folio(extent, offset + i));
+	}
+}
+
+static void store_big_folio(struct hugetlb_gmem_extent *extent,
+			    unsigned long offset, unsigned int order)
+{
+	struct address_space *mapping = extent->gmem->mapping;
+	pgoff_t index = extent->index + offset;
+	XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
+
+	mapping_set_update(&xas, mapping);
+	store_entry(&xas, extent_folio(extent, offset));
 }
 
 /* Put the folios of one step into the page cache; allocates nothing. */
@@ -138,8 +176,8 @@ static void store_folios(struct hugetlb_gmem_relayout *relayout,
 			 const struct hugetlb_gmem_step *step)
 {
 	struct hugetlb_gmem_extent *extent = relayout->extent;
-	unsigned int nr = step - relayout->steps;
 	struct address_space *mapping = extent->gmem->mapping;
+	unsigned int nr = step - relayout->steps, order;
 	struct split_nodes *nodes;
 	unsigned long i;
 
@@ -152,14 +190,12 @@ static void store_folios(struct hugetlb_gmem_relayout *relayout,
 	}
 
 	for (i = step_start(step); i < step_end(step);
-	     i += layout_folio_pages(relayout->to, i)) {
-		unsigned int order = relayout->to[i >> HUGETLB_GMEM_BLOCK_ORDER];
-		pgoff_t index = extent->index + i;
-		XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
-
-		mapping_set_update(&xas, mapping);
-		xas_store(&xas, extent_folio(extent, i));
-		WARN_ON_ONCE(xas_error(&xas));
+	     i += max(1UL << order, HUGETLB_GMEM_BLOCK_PAGES)) {
+		order = relayout->to[i >> HUGETLB_GMEM_BLOCK_ORDER];
+		if (order)
+			store_big_folio(extent, i, order);
+		else
+			store_small_block(extent, i);
 	}
 	xa_unlock_irq(&mapping->i_pages);
 }
@@ -170,25 +206,37 @@ static bool step_due(const struct hugetlb_gmem_step *step, bool merge)
 	return step->state == HUGETLB_GMEM_STEP_TODO && (step->split || merge);
 }
 
-/* Unfreeze what is frozen; it is done, or left for another time. */
-static void unfreeze_steps(struct hugetlb_gmem_relayout *relayout, bool done)
+static void unfreeze_steps(struct hugetlb_gmem_relayout *relayout)
 {
 	struct hugetlb_gmem_step *step;
 
 	for (step = relayout->steps; step < steps_end(relayout); step++) {
-		if (step->state != HUGETLB_GMEM_STEP_FROZEN)
-			continue;
-		step->state = done ? HUGETLB_GMEM_STEP_DONE :
-				     HUGETLB_GMEM_STEP_TODO;
-		hugetlb_gmem_unfreeze(relayout->extent, step_start(step),
-				      step_end(step));
+		if (step->state == HUGETLB_GMEM_STEP_FROZEN)
+			hugetlb_gmem_unfreeze(relayout->extent, step_start(step),
+					      step_end(step));
 	}
 }
 
-/* Freeze the folios of all splits, or none, and of the merges that are free. */
-static bool freeze_steps(struct hugetlb_gmem_relayout *relayout, bool merge)
+static void set_frozen_steps(struct hugetlb_gmem_relayout *relayout,
+			     enum hugetlb_gmem_step_state state)
 {
 	struct hugetlb_gmem_step *step;
+
+	for (step = relayout->steps; step < steps_end(relayout); step++) {
+		if (step->state == HUGETLB_GMEM_STEP_FROZEN)
+			step->state = state;
+	}
+}
+
+/*
+ * Freeze the folios of all splits, or none, and of the merges that are free.
+ *
+ * Return: the number of steps, or -EAGAIN if a split meets a reference.
+ */
+static int freeze_steps(struct hugetlb_gmem_relayout *relayout, bool merge)
+{
+	struct hugetlb_gmem_step *step;
+	int nr = 0;
 
 	for (step = relayout->steps; step < steps_end(relayout); step++) {
 		if (!step_due(step, merge))
@@ -196,12 +244,14 @@ static bool freeze_steps(struct hugetlb_gmem_relayout *relayout, bool merge)
 		if (hugetlb_gmem_freeze(relayout->extent, step_start(step),
 					step_end(step))) {
 			step->state = HUGETLB_GMEM_STEP_FROZEN;
+			nr++;
 		} else if (step->split) {
-			unfreeze_steps(relayout, false);
-			return false;
+			unfreeze_steps(relayout);
+			set_frozen_steps(relayout, HUGETLB_GMEM_STEP_TODO);
+			return -EAGAIN;
 		}
 	}
-	return true;
+	return nr;
 }
 
 /* New struct pages for the frozen regions, seen by all CPUs on return. */
@@ -209,6 +259,7 @@ static void relayout_struct_pages(struct hugetlb_gmem_relayout *relayout,
 				  struct list_head *freed)
 {
 	struct hugetlb_gmem_extent *extent = relayout->extent;
+	unsigned long first = extent_pages(extent), last = 0;
 	struct hugetlb_gmem_step *step;
 
 	for (step = relayout->steps; step < steps_end(relayout); step++) {
@@ -220,8 +271,10 @@ static void relayout_struct_pages(struct hugetlb_gmem_relayout *relayout,
 		hugetlb_gmem_vmemmap_relayout(extent, relayout->to,
 					      step_start(step), step_end(step),
 					      &relayout->pages, PAGE_KERNEL);
+		first = min(first, step_start(step));
+		last = step_end(step);
 	}
-	hugetlb_gmem_vmemmap_flush(extent);
+	hugetlb_gmem_vmemmap_flush(extent, first, last);
 }
 
 static void count_step(struct hugetlb_gmem_relayout *relayout,
@@ -262,16 +315,15 @@ static void trace_step(struct hugetlb_gmem_relayout *relayout,
 		trace_gmem_merge(pfn, step->order, relayout->reason, duration_ns);
 }
 
-static void trace_done(struct hugetlb_gmem_relayout *relayout, u64 duration_ns)
+static void finish_steps(struct hugetlb_gmem_relayout *relayout, u64 duration_ns)
 {
 	struct hugetlb_gmem_step *step;
 
 	for (step = relayout->steps; step < steps_end(relayout); step++) {
-		if (step->state != HUGETLB_GMEM_STEP_DONE)
-			continue;
-		trace_step(relayout, step, duration_ns);
-		step->state = HUGETLB_GMEM_STEP_TRACED;
+		if (step->state == HUGETLB_GMEM_STEP_FROZEN)
+			trace_step(relayout, step, duration_ns);
 	}
+	set_frozen_steps(relayout, HUGETLB_GMEM_STEP_DONE);
 }
 
 /*
@@ -285,22 +337,22 @@ static bool try_steps(struct hugetlb_gmem_relayout *relayout, bool merge)
 	struct hugetlb_gmem_extent *extent = relayout->extent;
 	u64 start_ns = ktime_get_ns();
 	LIST_HEAD(freed);
-	bool frozen;
+	int nr;
 
 	preempt_disable();
-	frozen = freeze_steps(relayout, merge);
-	if (frozen) {
+	nr = freeze_steps(relayout, merge);
+	if (nr > 0) {
 		write_seqcount_begin(&extent->seq);
 		relayout_struct_pages(relayout, &freed);
 		relayout_page_cache(relayout);
 		write_seqcount_end(&extent->seq);
-		unfreeze_steps(relayout, true);
+		unfreeze_steps(relayout);
 	}
 	preempt_enable();
 
-	trace_done(relayout, ktime_get_ns() - start_ns);
+	finish_steps(relayout, ktime_get_ns() - start_ns);
 	hugetlb_gmem_vmemmap_free(&freed);
-	return frozen;
+	return nr >= 0;
 }
 
 /* Of a poisoned page's neighbours as many as possible stay in use. */
@@ -600,6 +652,7 @@ void hugetlb_gmem_commit_relayout(struct hugetlb_gmem_relayout *relayout,
 	if (merge)
 		skip_poisoned(relayout);
 	do_steps(relayout, merge);
+	VM_WARN_ON_ONCE(!list_empty(&relayout->pages));
 	count_changes(relayout, changes);
 	note_pending(relayout, blocked_by(relayout, merge));
 	hugetlb_gmem_check_relayout(relayout);

@@ -25,6 +25,10 @@
  * fails, but the locked instruction takes a write fault all the same.  Hence
  * shared pages are mapped writable for as long as guest_memfd holds the extent.
  *
+ * HugeTLB's own functions to remap vmemmap may fail, and sleep for the mmap lock of
+ * init_mm, which commit must not.  They have split what was mapped by PMDs; what
+ * is left is to write PTEs.
+ *
  * See Documentation/mm/hugetlb_gmem.rst and Documentation/mm/vmemmap_dedup.rst.
  */
 #include <linux/mm.h>
@@ -69,9 +73,11 @@ static void clean_tail(struct page *tail)
 	unsigned int i;
 
 	for (i = 0; i < HUGETLB_GMEM_STRUCTS; i++) {
-		/* If somebody has just got hold of it, the next extent will do. */
-		if (page_ref_count(page + i))
-			page_ref_freeze(page + i, 1);
+		/*
+		 * If somebody has just got hold of it, the next extent will do.
+		 * No page_ref_freeze(): its tracepoint wants a page of vmemmap.
+		 */
+		atomic_cmpxchg(&page[i]._refcount, 1, 0);
 		page[i].lru.prev = NULL;
 	}
 }
@@ -146,8 +152,10 @@ static void reset_page(struct page *page)
 	page->mapping = NULL;
 	page->__folio_index = 0;
 	page->private = 0;
+	page_cpupid_reset_last(page);
 	atomic_set(&page->_mapcount, -1);
-	set_page_count(page, 0);
+	/* No set_page_count(): its tracepoint wants a page of vmemmap. */
+	atomic_set(&page->_refcount, 0);
 #ifdef CONFIG_MEMCG
 	page->memcg_data = 0;
 #endif
@@ -229,6 +237,8 @@ static int prepare_part(struct hugetlb_gmem_extent *extent,
 		if (!page)
 			return -ENOMEM;
 		memmap_pages_add(1);
+		/* For hugetlb_gmem_check.c: where it belongs. */
+		set_page_private(page, (unsigned long)(extent->page + offset));
 		list_add_tail(&page->lru, pages);
 		copy_page(page_to_virt(page), extent->page + offset);
 		write_struct_pages(extent, offset, HUGETLB_GMEM_STRUCTS, order,
@@ -307,6 +317,7 @@ static void relayout_part(struct hugetlb_gmem_extent *extent,
 					   order, extent->page + i);
 			continue;
 		}
+		VM_WARN_ON_ONCE(list_empty(pages));
 		page = list_first_entry(pages, struct page, lru);
 		list_del(&page->lru);
 		/* The contents before the mapping. */
@@ -374,25 +385,25 @@ void hugetlb_gmem_vmemmap_collect(struct hugetlb_gmem_extent *extent,
 	}
 }
 
-/* Let all CPUs see how the struct pages are mapped now; IRQs are on. */
-void hugetlb_gmem_vmemmap_flush(struct hugetlb_gmem_extent *extent)
+/* Let all CPUs see how the struct pages of [start, end) are mapped; IRQs are on. */
+void hugetlb_gmem_vmemmap_flush(struct hugetlb_gmem_extent *extent,
+				unsigned long start, unsigned long end)
 {
-	unsigned long start = (unsigned long)extent->page;
-	unsigned long end = (unsigned long)(extent->page + extent_pages(extent));
-
 	if (extent->optimized)
-		flush_tlb_kernel_range(start, end);
+		flush_tlb_kernel_range((unsigned long)(extent->page + start),
+				       (unsigned long)(extent->page + end));
 }
 
-/* Change how the shared page is mapped into the struct pages of a whole extent. */
+/*
+ * Change how the shared page is mapped into the struct pages of a whole extent.
+ * The TLB is not flushed: whoever finds less access there than the PTE gives has a
+ * spurious fault; whoever finds more can do no harm, for the page is the same.
+ */
 void hugetlb_gmem_vmemmap_protect(struct hugetlb_gmem_extent *extent,
 				  pgprot_t prot)
 {
-	if (!extent->optimized)
-		return;
-
-	map_tails(extent, 0, extent->order, prot);
-	hugetlb_gmem_vmemmap_flush(extent);
+	if (extent->optimized)
+		map_tails(extent, 0, extent->order, prot);
 }
 
 /* A consistent copy of a page and its folio, or false while they change. */

@@ -30,9 +30,8 @@
 /* How far the change of a region has come; begins at 0. */
 enum hugetlb_gmem_step_state {
 	HUGETLB_GMEM_STEP_TODO,
-	HUGETLB_GMEM_STEP_FROZEN,
+	HUGETLB_GMEM_STEP_FROZEN,	/* being done */
 	HUGETLB_GMEM_STEP_DONE,
-	HUGETLB_GMEM_STEP_TRACED,	/* done, and reported */
 	HUGETLB_GMEM_STEP_POISONED,	/* not to be merged */
 };
 
