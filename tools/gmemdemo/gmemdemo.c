@@ -12,19 +12,17 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include <linux/bits.h>
 #include <linux/compiler.h>
 
 #include "counters.h"
 #include "error.h"
+#include "guest_run.h"
 #include "report_table.h"
-#include "vm.h"
+#include "state.h"
 
 #define PROGRESS_SECONDS	2
 #define MERGE_WAIT_MS		60000
 
-#define SIZE_2M		(2ul << 20)
-#define SIZE_1G		BIT(30)
 /* More would not fit below the guest's 512 entries of 1G. */
 #define SIZE_MAX_GUEST	(508 * SIZE_1G)
 
@@ -117,38 +115,25 @@ static void parse_options(int argc, char **argv, struct options *options)
 	check_options(options);
 }
 
-static void check_pool(const struct options *options)
-{
-	u64 need = options->size / options->page_size;
-	const char *name = options->page_size == SIZE_1G ? "1G" : "2M";
-	struct pool pool;
-
-	read_pool(options->page_size, &pool);
-	if (pool.free - pool.resv >= need)
-		return;
-	cannot_run("%lu free pages of %s needed, the pool has %lu: hugeadm --pool-pages-min %s:%lu",
-		   need, name, pool.free - pool.resv, name,
-		   pool.nr + need - (pool.free - pool.resv));
-}
-
-static void step(struct vm *vm, struct report_table *table, const char *name)
+static void step(struct guest *guest, struct libscols_table *table,
+		 const char *name)
 {
 	char folios[256];
 	struct leaves leaves;
 	struct pool pool;
 
-	read_leaves(vm, &leaves);
-	read_folios(vm, folios, sizeof(folios));
-	read_pool(vm->page_size, &pool);
+	read_gmem_leaves(&guest->vm, &leaves);
+	read_folios(&guest->vm, folios, sizeof(folios));
+	read_pool(guest->vm.page_size, &pool);
 	report_table_add(table, name, &leaves, folios, &pool);
 	fprintf(stderr, "gmemdemo: %s\n", name);
 }
 
-static void guest_failed(struct vm *vm, struct report_table *table)
+static void guest_failed(struct guest *guest, struct libscols_table *table)
 {
-	struct control *control = vm->control;
+	struct control *control = guest->control;
 
-	report_table_print(table);
+	table_print(table);
 	printf("FAIL\n");
 	if (control->failed_hypercall)
 		die(EXIT_FAULT, "the guest's KVM_HC_MAP_GPA_RANGE returned %ld",
@@ -159,11 +144,11 @@ static void guest_failed(struct vm *vm, struct report_table *table)
 }
 
 /* The kernel merges when merge_delay_ms has passed, 100 by default. */
-static void wait_merged(struct vm *vm)
+static void wait_merged(struct guest *guest)
 {
 	unsigned int ms;
 
-	for (ms = 0; read_merge_pending(vm); ms++) {
+	for (ms = 0; read_fdinfo(&guest->vm, "gmem-merge-pending"); ms++) {
 		if (ms == MERGE_WAIT_MS)
 			die(EXIT_FAULT, "the huge page is not merged after %u s",
 			    ms / 1000);
@@ -171,7 +156,7 @@ static void wait_merged(struct vm *vm)
 	}
 }
 
-static void show_progress(struct vm *vm, const char *doing)
+static void show_progress(struct guest *guest, const char *doing)
 {
 	static time_t shown;
 	time_t now = time(NULL);
@@ -180,30 +165,30 @@ static void show_progress(struct vm *vm, const char *doing)
 		return;
 	shown = now;
 	fprintf(stderr, "gmemdemo: %s: %lu%%\n", doing,
-		vm->control->done * 100 / vm->control->nr_pages);
+		guest->control->done * 100 / guest->control->nr_pages);
 }
 
 /* Run the guest up to @want, and show on standard error how far it is. */
-static void run_until(struct vm *vm, struct report_table *table,
+static void run_until(struct guest *guest, struct libscols_table *table,
 		      enum report want, const char *doing)
 {
 	enum report got;
 
-	while ((got = vm_run(vm)) == REPORT_PROGRESS)
-		show_progress(vm, doing);
+	while ((got = guest_run(guest)) == REPORT_PROGRESS)
+		show_progress(guest, doing);
 
 	if (got == REPORT_FAILED)
-		guest_failed(vm, table);
+		guest_failed(guest, table);
 	if (got != want)
 		die(EXIT_FAULT, "the guest reported step %u instead of %u", got, want);
 }
 
 /* Read what the guest left in the shared page, and write over it. */
-static void exchange(struct vm *vm)
+static void exchange(struct guest *guest)
 {
-	struct control *control = vm->control;
+	struct control *control = guest->control;
 	u64 page = control->shared_page;
-	u64 *words = vm_host_page(vm, page);
+	u64 *words = guest_host_page(guest, page);
 	u64 bad = first_bad_word(words, control->seed, page, WRITER_GUEST);
 
 	if (bad != WORDS_PER_PAGE)
@@ -213,44 +198,44 @@ static void exchange(struct vm *vm)
 	write_page(words, control->seed, page, WRITER_HOST);
 }
 
-static void expect_host_faults(struct vm *vm, u64 page, const char *which)
+static void expect_host_faults(struct guest *guest, u64 page, const char *which)
 {
-	if (!vm_host_access_faults(vm, page))
+	if (!guest_host_access_faults(guest, page))
 		die(EXIT_FAULT, "the host can read page %lu, %s", page, which);
 }
 
-static void demonstrate(struct vm *vm, struct report_table *table)
+static void demonstrate(struct guest *guest, struct libscols_table *table)
 {
-	u64 page = vm->control->shared_page;
+	u64 page = guest->control->shared_page;
 
-	step(vm, table, "created");
-	run_until(vm, table, REPORT_FILLED, "the guest fills private memory");
-	expect_host_faults(vm, page, "which is private");
-	step(vm, table, "filled by the guest");
+	step(guest, table, "created");
+	run_until(guest, table, REPORT_FILLED, "the guest fills private memory");
+	expect_host_faults(guest, page, "which is private");
+	step(guest, table, "filled by the guest");
 
-	run_until(vm, table, REPORT_SHARED, "the guest shares 4K and checks every byte");
-	step(vm, table, "4K shared");
-	expect_host_faults(vm, page + 1, "the private neighbour of the shared one");
+	run_until(guest, table, REPORT_SHARED, "the guest shares 4K and checks every byte");
+	step(guest, table, "4K shared");
+	expect_host_faults(guest, page + 1, "the private neighbour of the shared one");
 
-	run_until(vm, table, REPORT_EXCHANGED, "the guest waits");
-	exchange(vm);
-	step(vm, table, "data exchanged");
+	run_until(guest, table, REPORT_EXCHANGED, "the guest waits");
+	exchange(guest);
+	step(guest, table, "data exchanged");
 
-	run_until(vm, table, REPORT_TAKEN_BACK, "the guest takes the page back");
-	expect_host_faults(vm, page, "which is private again");
-	step(vm, table, "4K taken back");
-	wait_merged(vm);
-	step(vm, table, "merged");
-	run_until(vm, table, REPORT_TOUCHED, "the guest touches it");
-	step(vm, table, "touched by the guest");
+	run_until(guest, table, REPORT_TAKEN_BACK, "the guest takes the page back");
+	expect_host_faults(guest, page, "which is private again");
+	step(guest, table, "4K taken back");
+	wait_merged(guest);
+	step(guest, table, "merged");
+	run_until(guest, table, REPORT_TOUCHED, "the guest touches it");
+	step(guest, table, "touched by the guest");
 
-	run_until(vm, table, REPORT_CHECKED, "the guest checks every byte");
-	step(vm, table, "every byte checked");
+	run_until(guest, table, REPORT_CHECKED, "the guest checks every byte");
+	step(guest, table, "every byte checked");
 }
 
 /* Closing the file gives every page back to the pool. */
 static bool pool_is_back(const struct options *options, const struct pool *before,
-			 struct report_table *table)
+			 struct libscols_table *table)
 {
 	struct leaves none = {};
 	struct pool after;
@@ -263,25 +248,25 @@ static bool pool_is_back(const struct options *options, const struct pool *befor
 int main(int argc, char **argv)
 {
 	struct options options = { .page_size = SIZE_1G, .seed = 1 };
-	struct report_table *table;
+	struct libscols_table *table;
 	struct pool before;
-	struct vm vm = {};
+	struct guest guest = {};
 	bool back;
 
 	parse_options(argc, argv, &options);
-	vm_create(&vm);
+	guest_create(&guest);
 	read_pool(options.page_size, &before);
-	check_pool(&options);
-	vm_add_gmem(&vm, options.page_size, options.size);
-	vm_start_guest(&vm, options.seed, options.page_size / PAGE_SIZE / 3);
+	check_pool(options.page_size, options.size / options.page_size);
+	vm_add_gmem(&guest.vm, options.page_size, options.size);
+	guest_start(&guest, options.seed, options.page_size / PAGE_SIZE / 3);
 
 	fprintf(stderr, "gmemdemo: %lu MiB of private memory in pages of %lu MiB, seed %lu\n",
 		options.size >> 20, options.page_size >> 20, options.seed);
 	table = report_table_new(options.json);
-	demonstrate(&vm, table);
-	vm_destroy(&vm);
+	demonstrate(&guest, table);
+	vm_destroy(&guest.vm);
 	back = pool_is_back(&options, &before, table);
-	report_table_print(table);
+	table_print(table);
 
 	if (!back)
 		die(EXIT_FAULT, "FAIL: the pool is not what it was before");

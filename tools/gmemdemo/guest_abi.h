@@ -8,9 +8,8 @@
 #ifndef GMEMDEMO_GUEST_ABI_H
 #define GMEMDEMO_GUEST_ABI_H
 
-#include <linux/types.h>
+#include "vm.h"
 
-#define PAGE_SIZE		4096ul
 #define WORDS_PER_PAGE		(PAGE_SIZE / sizeof(u64))
 
 /* The plain slot: everything of the guest but the memory being shown. */
@@ -22,8 +21,6 @@
 #define CODE_GPA		0x8000ul
 #define CODE_MAX		0x4000ul
 #define PLAIN_SIZE		0xc000ul
-
-#define GMEM_GPA		(4ul << 30)
 
 /* The guest reports by writing one of these bytes to this I/O port. */
 #define REPORT_PORT		0x80

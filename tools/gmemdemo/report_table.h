@@ -6,13 +6,11 @@
 #define GMEMDEMO_REPORT_TABLE_H
 
 #include "counters.h"
+#include "table.h"
 
-struct report_table;
-
-struct report_table *report_table_new(int json);
-void report_table_add(struct report_table *table, const char *step,
+struct libscols_table *report_table_new(int json);
+void report_table_add(struct libscols_table *table, const char *step,
 		      const struct leaves *leaves, const char *folios,
 		      const struct pool *pool);
-void report_table_print(struct report_table *table);
 
 #endif /* GMEMDEMO_REPORT_TABLE_H */

@@ -1,23 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Read what the kernel tells about the memory of a VM: the binary statistics
- * of KVM (leaves by size), debugfs of hugetlb_gmem (folios by size) and
+ * of KVM (leaves by size), fdinfo of the guest_memfd and
  * /sys/kernel/mm/hugepages (the pool).
  *
  * See Documentation/virt/kvm/api.rst, KVM_GET_STATS_FD, and
  * Documentation/admin-guide/mm/hugetlbpage.rst.
  */
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "counters.h"
 #include "error.h"
 
 #define NAME_MAX_LEN	128
-#define EXTENTS		"/sys/kernel/debug/hugetlb_gmem/extents"
-#define NR_ORDERS	19
 
 static u64 read_pool_file(u64 page_size, const char *name)
 {
@@ -40,6 +36,20 @@ void read_pool(u64 page_size, struct pool *pool)
 	pool->nr = read_pool_file(page_size, "nr_hugepages");
 	pool->free = read_pool_file(page_size, "free_hugepages");
 	pool->resv = read_pool_file(page_size, "resv_hugepages");
+}
+
+void check_pool(u64 page_size, u64 need)
+{
+	const char *name = page_size == SIZE_1G ? "1G" : "2M";
+	struct pool pool;
+	u64 unreserved;
+
+	read_pool(page_size, &pool);
+	unreserved = pool.free - pool.resv;
+	if (unreserved >= need)
+		return;
+	cannot_run("%lu free pages of %s wanted, there are %lu: hugeadm --pool-pages-min %s:%lu",
+		   need, name, unreserved, name, pool.nr + need - unreserved);
 }
 
 static void read_at(int fd, void *buffer, size_t len, u64 offset)
@@ -77,86 +87,15 @@ static u64 read_stat(int fd, const char *name)
 
 void read_leaves(struct vm *vm, struct leaves *leaves)
 {
-	u64 plain = PLAIN_SIZE / PAGE_SIZE;
-
 	leaves->nr_1g = read_stat(vm->stats_fd, "pages_1g");
 	leaves->nr_2m = read_stat(vm->stats_fd, "pages_2m");
 	leaves->nr_4k = read_stat(vm->stats_fd, "pages_4k");
-	leaves->nr_4k -= leaves->nr_4k < plain ? leaves->nr_4k : plain;
 }
 
-/* "ORDER:COUNT,..." of one extent, added to @counts. */
-static void add_extent(const char *line, u64 *counts)
-{
-	const char *at = strstr(line, "folios=");
-	unsigned int order, count;
-	int len;
-
-	if (!at)
-		return;
-	at += strlen("folios=");
-	while (sscanf(at, "%u:%u%n", &order, &count, &len) == 2) {
-		if (order < NR_ORDERS)
-			counts[order] += count;
-		at += len + (at[len] == ',');
-	}
-}
-
-/* A folio size the way people write it: 4K, 2M, 1G. */
-static void append_folios(unsigned int order, u64 count, char *text, size_t len)
-{
-	u64 kib = 4ul << order;
-	const char *unit = "K";
-	size_t used = strlen(text);
-
-	if (kib >= 1024) {
-		kib /= 1024;
-		unit = "M";
-	}
-	if (kib >= 1024) {
-		kib /= 1024;
-		unit = "G";
-	}
-	snprintf(text + used, len - used, "%s%lu%s:%lu", used ? " " : "", kib,
-		 unit, count);
-}
-
-/* Is the line of debugfs about an extent of this file? */
-static int extent_is_of(const char *line, unsigned long inode)
-{
-	unsigned long ino;
-
-	return sscanf(line, "ino=%lu ", &ino) == 1 && ino == inode;
-}
-
-void read_folios(struct vm *vm, char *text, size_t len)
-{
-	u64 counts[NR_ORDERS] = {};
-	struct stat st;
-	char line[512];
-	FILE *file;
-	int i;
-
-	text[0] = '\0';
-	file = fopen(EXTENTS, "r");
-	if (!file || fstat(vm->gmem_fd, &st))
-		return;
-	while (fgets(line, sizeof(line), file)) {
-		if (extent_is_of(line, st.st_ino))
-			add_extent(line, counts);
-	}
-	fclose(file);
-
-	for (i = NR_ORDERS - 1; i >= 0; i--) {
-		if (counts[i])
-			append_folios(i, counts[i], text, len);
-	}
-}
-
-/* Extents of the file that are to be merged, or 0 if the kernel does not tell. */
-u64 read_merge_pending(struct vm *vm)
+u64 read_fdinfo(struct vm *vm, const char *key)
 {
 	char path[64], line[256];
+	size_t len = strlen(key);
 	u64 value = 0;
 	FILE *file;
 
@@ -165,8 +104,10 @@ u64 read_merge_pending(struct vm *vm)
 	if (!file)
 		return 0;
 	while (fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "gmem-merge-pending: %lu", &value) == 1)
+		if (!strncmp(line, key, len) && line[len] == ':') {
+			value = strtoull(line + len + 1, NULL, 10);
 			break;
+		}
 	}
 	fclose(file);
 	return value;
