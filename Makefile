@@ -22,7 +22,7 @@ help:
 	@echo 'make test-long    full counts; resumable; results in scripts/long-results.txt'
 	@echo 'make kernel       build a kernel: K=release (default), debug, stock, kcsan, gcov'
 	@echo 'make selftests    build the KVM selftests for kernel K'
-	@echo 'make tools        build the programs in tools/'
+	@echo 'make tools        build the programs in tools/ and perf/'
 	@echo 'make shell        a shell in kernel K'
 	@echo 'make check        checkpatch, sparse, W=1, kernel-doc, shellcheck on our lines'
 	@echo 'make patches      turn edits in build/linux into patches/ (MSG=, PATCH=: base/README.md)'
@@ -88,5 +88,5 @@ matrix:
 
 .PHONY: clean
 clean:
-	@for m in tools/*/Makefile; do [ ! -e "$$m" ] || $(MAKE) -s -C "$${m%/*}" clean; done
+	@for m in tools/*/Makefile perf/*/Makefile; do [ ! -e "$$m" ] || $(MAKE) -s -C "$${m%/*}" clean; done
 	rm -rf build
