@@ -434,54 +434,99 @@ TEST_F_TIMEOUT(guest_memfd_errors, eopnotsupp, GMEM_TIMEOUT)
 	kvm_close(fd);
 }
 
-/* Return the error of a call in a child, which has written no error_offset. */
+/* Return the error of a call that writes no error_offset. */
+static int set_untouched(int fd, struct kvm_memory_attributes2 *args)
+{
+	int ret;
+
+	if (args)
+		args->error_offset = UNTOUCHED;
+	ret = set_attributes2(fd, args);
+	if (args)
+		TEST_ASSERT_EQ((u64)args->error_offset, UNTOUCHED);
+	return ret;
+}
+
 static int set_in_child(int fd, struct kvm_memory_attributes2 *args)
 {
-	int status, ret;
+	int status;
 	pid_t pid = fork();
 
 	TEST_ASSERT(pid >= 0, "fork() failed, errno: %d", errno);
-	if (!pid) {
-		if (args)
-			args->error_offset = UNTOUCHED;
-		ret = set_attributes2(fd, args);
-		_exit(args && args->error_offset != UNTOUCHED ? 255 : ret);
-	}
+	if (!pid)
+		_exit(set_untouched(fd, args));
 
 	TEST_ASSERT_EQ(waitpid(pid, &status, 0), pid);
 	TEST_ASSERT(WIFEXITED(status), "Wait status 0x%x", status);
 	return WEXITSTATUS(status);
 }
 
+/* Whoever may not convert learns no more than what is wrong with the call. */
+static void test_eio(struct errors *e, int fd_without_mmap,
+		     int (*set)(int fd, struct kvm_memory_attributes2 *args))
+{
+	struct kvm_memory_attributes2 args = {
+		.size = e->g.config.size,
+		.attributes = PRIVATE,
+	};
+	int fd = e->g.fd;
+
+	TEST_ASSERT_EQ(set(fd, &args), EIO);
+	args.attributes = 0;
+	TEST_ASSERT_EQ(set(fd, &args), EIO);
+
+	TEST_ASSERT_EQ(set(fd, NULL), EFAULT);
+	args.reserved[10] = 1;
+	TEST_ASSERT_EQ(set(fd, &args), EINVAL);
+	args = (struct kvm_memory_attributes2) { .size = PAGE_SIZE, .flags = ZERO };
+	TEST_ASSERT_EQ(set(fd_without_mmap, &args), EOPNOTSUPP);
+}
+
 TEST_F_TIMEOUT(guest_memfd_errors, eio_other_process, GMEM_TIMEOUT)
 {
 	struct errors *e = &self->errors;
-	struct kvm_memory_attributes2 args = {
-		.offset = e->first * PAGE_SIZE,
-		.size = e->nr * PAGE_SIZE,
-		.attributes = PRIVATE,
-	};
 	struct gmem_vm *g = &e->g;
+	int fd = gmem_create(g->vm, SZ_2M, 0, 0);
 	struct gmem_pin pin;
-	int fd;
 
 	make_shared(g, e->first, e->nr);
 	gmem_pin(g, middle_page(e), &pin);
 	gmem_snapshot(g, &e->before, e->first, e->nr);
-	TEST_ASSERT_EQ(set_in_child(g->fd, &args), EIO);
-	args.attributes = 0;
-	TEST_ASSERT_EQ(set_in_child(g->fd, &args), EIO);
-
-	/* It knows no more of a VM that is not its own than its arguments. */
-	TEST_ASSERT_EQ(set_in_child(g->fd, NULL), EFAULT);
-	args.reserved[10] = 1;
-	TEST_ASSERT_EQ(set_in_child(g->fd, &args), EINVAL);
+	test_eio(e, fd, set_in_child);
 	assert_unchanged(e, "Calls from another process");
 	gmem_unpin(&pin);
+	kvm_close(fd);
+}
 
-	fd = gmem_create(g->vm, SZ_2M, 0, 0);
-	args = (struct kvm_memory_attributes2) { .size = PAGE_SIZE, .flags = ZERO };
-	TEST_ASSERT_EQ(set_in_child(fd, &args), EOPNOTSUPP);
+/* Have KVM kill the VM: there is no memory to save the state to on an SMI. */
+static void kill_vm(struct gmem_vm *g)
+{
+	vcpu_set_msr(g->vcpu, MSR_IA32_SMBASE, SZ_1G + SZ_2G);
+	vcpu_ioctl(g->vcpu, KVM_SMI, NULL);
+	TEST_ASSERT_EQ(gmem_guest_run(g, GMEM_TOUCH, 0, 1, 0), EIO);
+	TEST_ASSERT(__vm_ioctl(g->vm, KVM_CHECK_EXTENSION, NULL) < 0 && errno == EIO,
+		    "ioctl() on a dead VM, errno: %d", errno);
+	g->dead = true;
+}
+
+TEST_F_TIMEOUT(guest_memfd_errors, eio_dead_vm, GMEM_TIMEOUT)
+{
+	static char before[GMEM_FDINFO_SIZE], after[GMEM_FDINFO_SIZE];
+	struct errors *e = &self->errors;
+	struct gmem_vm *g = &e->g;
+	int fd = gmem_create(g->vm, SZ_2M, 0, 0);
+	struct gmem_pin pin;
+
+	make_shared(g, e->first, e->nr);
+	gmem_pin(g, middle_page(e), &pin);
+	gmem_snapshot(g, &e->before, e->first, e->nr);
+	gmem_read_fdinfo(g->fd, before, sizeof(before));
+	kill_vm(g);
+	test_eio(e, fd, set_untouched);
+	gmem_read_fdinfo(g->fd, after, sizeof(after));
+	TEST_ASSERT(!strcmp(before, after), "fdinfo\n%swas\n%s", after, before);
+	assert_unchanged(e, "Calls for a dead VM");
+	gmem_unpin(&pin);
 	kvm_close(fd);
 }
 

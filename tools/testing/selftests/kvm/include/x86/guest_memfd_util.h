@@ -92,6 +92,8 @@ struct gmem_vm {
 	struct kvm_regs entry;
 	/* The guest has asked for a command, and has not got it. */
 	bool waiting;
+	/* KVM has killed the VM: snapshots do without the guest. */
+	bool dead;
 	int fd;
 	u64 nr_pages;
 	/* Memory of the slot as the host sees it while it is shared. */

@@ -139,7 +139,8 @@ static void check_contents(struct gmem_vm *g, const struct gmem_snapshot *s)
 		if (s->probes[i] == GMEM_SHARED || s->probes[i] == GMEM_PRIVATE)
 			g->model->list[nr++] = s->pages[i];
 	}
-	gmem_guest_check_list(g, nr, GMEM_STEP_SPREAD);
+	if (!g->dead)
+		gmem_guest_check_list(g, nr, GMEM_STEP_SPREAD);
 }
 
 /* What is the same however often it is looked at. */
