@@ -38,8 +38,10 @@ struct owner {
 	struct gmem_vm g;
 	struct kvm_vm *other_vm;
 	struct hugetlb_pool pool;
+	struct hugetlb_counters counters;
 	u64 page_size;
 	u64 nr_hugepages;
+	u64 nr_lost;
 	u8 order;
 };
 
@@ -62,6 +64,7 @@ static void owner_init(struct owner *o, u8 order)
 	o->page_size = gmem_page_size(order);
 	o->nr_hugepages = hugetlb_pool_require(o->page_size, 2);
 	hugetlb_pool_read(o->page_size, &o->pool);
+	hugetlb_counters_read(&o->counters);
 	o->other_vm = vm_create_barebones_type(KVM_X86_SW_PROTECTED_VM);
 }
 
@@ -69,6 +72,8 @@ static void owner_exit(struct owner *o)
 {
 	kvm_vm_free(o->other_vm);
 	hugetlb_pool_wait_eq(o->page_size, &o->pool);
+	hugetlb_counters_assert_lost(&o->counters, o->page_size, o->nr_lost);
+	hugetlb_counters_free(&o->counters);
 	hugetlb_pool_set(o->page_size, o->nr_hugepages);
 }
 
@@ -698,6 +703,7 @@ TEST_F_TIMEOUT(guest_memfd_page, poison, GMEM_TIMEOUT)
 		pin.ops->drop(&pin);
 		o->pool.nr--;
 		o->pool.free--;
+		o->nr_lost++;
 		assert_back(o);
 	}
 }

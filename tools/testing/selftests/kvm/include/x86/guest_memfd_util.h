@@ -80,7 +80,7 @@ struct gmem_config {
 	unsigned long vm_type;
 	/* By default conversions merge at once, so that layouts are predictable. */
 	unsigned int merge_delay_ms;
-	/* Pages may be lost, or come back after gmem_vm_free(). */
+	/* Pages may come back after gmem_vm_free(). */
 	bool keeps_pages;
 };
 
@@ -99,8 +99,9 @@ struct gmem_vm {
 	/* Memory of the slot as the host sees it while it is shared. */
 	u8 *shared;
 	u8 *shared_base;
-	/* What gmem_vm_free() is to leave behind. */
+	/* What gmem_vm_free() is to leave behind, but for these extents. */
 	struct hugetlb_counters counters;
+	u64 poisoned;
 };
 
 /* kvm.vm_memory_attributes: attributes are the VM's, not the guest_memfd's. */

@@ -21,7 +21,9 @@ struct hugetlb_counters {
 void hugetlb_counters_read(struct hugetlb_counters *counters);
 void hugetlb_counters_free(struct hugetlb_counters *counters);
 void hugetlb_counters_assert_eq(const struct hugetlb_counters *want);
-void hugetlb_counters_assert_eq_but_memmap(const struct hugetlb_counters *want);
+/* But for poisoned pages, which are free in @want and in no pool now. */
+void hugetlb_counters_assert_lost(const struct hugetlb_counters *want,
+				  u64 page_size, u64 nr);
 u64 hugetlb_memmap_pages(void);
 void hugetlb_memmap_assert_eq(u64 pages);
 

@@ -205,6 +205,17 @@ void gmem_unpin(struct gmem_pin *pin)
 	kvm_close(pin->pipe[1]);
 }
 
+/* The pool loses an extent once, however many of its pages are poisoned. */
+static void note_poisoned(struct gmem_vm *g, u64 page)
+{
+	u64 extent = page >> g->config.order;
+
+	if (!g->config.order)
+		return;
+	TEST_ASSERT(extent < 64, "Poison in extent %lu", extent);
+	g->poisoned |= BIT_ULL(extent);
+}
+
 static void take_no_action(int signal)
 {
 }
@@ -228,4 +239,5 @@ void gmem_poison(struct gmem_vm *g, u64 page)
 	TEST_ASSERT(ret > 0 || (!g->config.order && ret == -EBUSY),
 		    "Poisoning page %lu: %ld: set CONFIG_HWPOISON_INJECT, be root",
 		    page, ret);
+	note_poisoned(g, page);
 }

@@ -314,7 +314,9 @@ void gmem_vm_free(struct gmem_vm *g)
 	kvm_close(g->fd);
 	kvm_vm_free(g->vm);
 	if (!g->config.keeps_pages)
-		hugetlb_counters_assert_eq(&g->counters);
+		hugetlb_counters_assert_lost(&g->counters,
+					     gmem_page_size(g->config.order),
+					     __builtin_popcountl(g->poisoned));
 	hugetlb_counters_free(&g->counters);
 }
 
