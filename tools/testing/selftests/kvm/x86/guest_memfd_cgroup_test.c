@@ -272,22 +272,25 @@ TEST_F_TIMEOUT(guest_memfd_cgroup, create_enomem, GMEM_TIMEOUT)
 	kvm_close(fd);
 }
 
+/* A VM with memory for the first of its pages. */
+static void create_with_one_page(struct gmem_vm *g, u8 order)
+{
+	struct gmem_config config = gmem_one_page_config(order);
+
+	config.size *= NR_EXTENTS;
+	gmem_vm_create(g, &config);
+	TEST_ASSERT_EQ(gmem_pre_fault(g, 0, 1), 0);
+}
+
 /* The limit of the cgroup that is charged, reached by one page of two. */
 TEST_F_TIMEOUT(guest_memfd_cgroup, enospc, GMEM_TIMEOUT)
 {
 	u64 page = self->page_size / PAGE_SIZE + 7;
 	struct group *group = &self->group;
-	struct gmem_config config = {
-		.order = variant->order,
-		.size = self->size,
-		.flags = GUEST_MEMFD_FLAG_MMAP,
-		.vm_type = KVM_X86_SW_PROTECTED_VM,
-	};
 	struct gmem_vm g;
 
 	set_limit(group, group->hierarchy->limit, self->page_size);
-	gmem_vm_create(&g, &config);
-	TEST_ASSERT_EQ(gmem_pre_fault(&g, 0, 1), 0);
+	create_with_one_page(&g, variant->order);
 	assert_failures(group, 0, 0);
 	gmem_assert_enospc(&g, page);
 	assert_failures(group, GMEM_NR_ENOSPC, 0);
@@ -439,17 +442,10 @@ TEST_F_TIMEOUT(guest_memfd_memcg, enospc, GMEM_TIMEOUT)
 {
 	u64 page = self->page_size / PAGE_SIZE + 7;
 	struct group *group = &self->group;
-	struct gmem_config config = {
-		.order = variant->order,
-		.size = self->size,
-		.flags = GUEST_MEMFD_FLAG_MMAP,
-		.vm_type = KVM_X86_SW_PROTECTED_VM,
-	};
 	struct hugetlb_pool pool;
 	struct gmem_vm g;
 
-	gmem_vm_create(&g, &config);
-	TEST_ASSERT_EQ(gmem_pre_fault(&g, 0, 1), 0);
+	create_with_one_page(&g, variant->order);
 	assert_charge(group->child, self->page_size);
 	hugetlb_pool_read(self->page_size, &pool);
 	TEST_ASSERT_EQ(cg_write_numeric(group->child, "memory.max",

@@ -7,8 +7,6 @@
  *
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
-#include <getopt.h>
-
 #include "guest_memfd_util.h"
 #include "kvm_test_harness.h"
 
@@ -263,40 +261,16 @@ TEST_F_TIMEOUT(guest_memfd_conversion_stress, random, 8 * GMEM_TIMEOUT)
 	}
 }
 
-static void usage(const char *name)
-{
-	printf("Usage: %s [-n CONVERSIONS] [-s SEED] [-b SIZE] [HARNESS OPTIONS]\n"
-	       "  -n  random conversions for each page size (default %u)\n"
-	       "  -s  seed of the random numbers (default %u)\n"
-	       "  -b  memory of the VM, a power of two from 2M on (default 2G)\n",
-	       name, nr_conversions, seed);
-}
-
-/* Take our own options, and leave those of the harness in @argv. */
-static int parse_options(int argc, char **argv)
-{
-	int i, kept = 1;
-
-	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "-n") && i + 1 < argc) {
-			nr_conversions = atoi_positive("conversions", argv[++i]);
-		} else if (!strcmp(argv[i], "-s") && i + 1 < argc) {
-			seed = atoi_positive("seed", argv[++i]);
-		} else if (!strcmp(argv[i], "-b") && i + 1 < argc) {
-			memory_size = parse_size(argv[++i]);
-		} else {
-			if (!strcmp(argv[i], "-h"))
-				usage(argv[0]);
-			argv[kept++] = argv[i];
-		}
-	}
-	argv[kept] = NULL;
-	return kept;
-}
-
 int main(int argc, char **argv)
 {
-	argc = parse_options(argc, argv);
+	const struct gmem_option options[] = {
+		{ "-n", "random conversions", .number = &nr_conversions },
+		{ "-s", "seed", .number = &seed },
+		{ "-b", "memory of the VM, a power of two", .size = &memory_size },
+		{}
+	};
+
+	argc = gmem_take_options(argc, argv, options);
 	TEST_ASSERT(memory_size >= SZ_2M && !(memory_size & (memory_size - 1)),
 		    "-b must be a power of two from 2M on");
 	return test_harness_run(argc, argv);

@@ -11,6 +11,7 @@
 #include <linux/falloc.h>
 
 #include "cgroup_util.h"
+#include "guest_memfd_pins.h"
 #include "guest_memfd_state.h"
 #include "kvm_test_harness.h"
 

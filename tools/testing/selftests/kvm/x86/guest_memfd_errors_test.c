@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <linux/falloc.h>
 
+#include "guest_memfd_pins.h"
 #include "guest_memfd_state.h"
 #include "kvm_test_harness.h"
 

@@ -11,10 +11,9 @@
  */
 #include <linux/falloc.h>
 
-#include "guest_memfd_util.h"
+#include "guest_memfd_state.h"
 #include "kvm_test_harness.h"
 
-#define CORRUPT_PFN	"/sys/kernel/debug/hwpoison/corrupt-pfn"
 #define PRIVATE		KVM_MEMORY_ATTRIBUTE_PRIVATE
 #define PRESERVE	KVM_SET_MEMORY_ATTRIBUTES2_PRESERVE
 /* A memory failure may be carried out by a worker: look again this often. */
@@ -24,7 +23,6 @@
 FIXTURE(guest_memfd_hwpoison)
 {
 	struct gmem_vm g;
-	u64 base_pfn;
 };
 
 FIXTURE_VARIANT(guest_memfd_hwpoison)
@@ -53,84 +51,20 @@ static int convert(struct gmem_vm *g, u64 page, u64 nr, bool to_private,
 				   error_offset);
 }
 
-/* Only a shared page has a pfn to be read: the others follow from it. */
-static u64 pfn_of_page(struct gmem_vm *g, u64 page)
-{
-	u64 pfn;
-
-	gmem_convert(g, page, 1, false);
-	TEST_ASSERT_EQ(gmem_host_access(gmem_host_page(g, page), true), 0);
-	pfn = gmem_host_pfn(gmem_host_page(g, page));
-	gmem_convert(g, page, 1, true);
-	return pfn;
-}
-
 FIXTURE_SETUP(guest_memfd_hwpoison)
 {
 	struct gmem_config config = gmem_one_page_config(variant->order);
 
-	TEST_ASSERT(!access(CORRUPT_PFN, W_OK),
-		    "No %s: set CONFIG_HWPOISON_INJECT, mount debugfs, be root",
-		    CORRUPT_PFN);
 	if (variant->order)
 		hugetlb_pool_require(config.size, 1);
 	gmem_vm_create(&self->g, &config);
 	kvm_fallocate(self->g.fd, FALLOC_FL_KEEP_SIZE, 0, config.size);
-	if (variant->order)
-		self->base_pfn = pfn_of_page(&self->g, 0);
 }
 
 FIXTURE_TEARDOWN(guest_memfd_hwpoison)
 {
 	/* The page with the failures is lost, and nothing else is. */
-	if (variant->order)
-		self->g.poisoned = 1;
 	gmem_vm_free(&self->g);
-}
-
-/*
- * The kernel says EBUSY for a base page, as memory_failure() has nowhere to
- * free it to.  The page is poisoned all the same.
- */
-static void assert_poisoned(struct gmem_vm *g, bool done, const char *how)
-{
-	TEST_ASSERT(done || (!g->config.order && errno == EBUSY),
-		    "Poisoning by %s, errno: %d", how, errno);
-}
-
-static void take_no_action(int signal)
-{
-}
-
-/* Whoever has mapped a page may be told of its failure as it happens. */
-static ssize_t poison_by(struct gmem_vm *g, u64 page, int fd, const char *text)
-{
-	sighandler_t old = signal(SIGBUS, take_no_action);
-	ssize_t ret;
-	int error;
-
-	ret = text ? write(fd, text, strlen(text)) :
-	      madvise(gmem_host_page(g, page), PAGE_SIZE, MADV_HWPOISON);
-	error = errno;
-	signal(SIGBUS, old);
-	errno = error;
-	return ret;
-}
-
-static void poison_pfn(struct gmem_vm *g, u64 base_pfn, u64 page)
-{
-	u64 pfn = base_pfn ? base_pfn + page : pfn_of_page(g, page);
-	int fd = open_path_or_exit(CORRUPT_PFN, O_WRONLY);
-	char text[32];
-
-	snprintf(text, sizeof(text), "0x%lx", pfn);
-	assert_poisoned(g, poison_by(g, page, fd, text) > 0, CORRUPT_PFN);
-	close(fd);
-}
-
-static void poison_mapped(struct gmem_vm *g, u64 page)
-{
-	assert_poisoned(g, !poison_by(g, page, -1, NULL), "MADV_HWPOISON");
 }
 
 /* The guest's access must fail, and say which page and how it was accessed. */
@@ -218,9 +152,9 @@ TEST_F_TIMEOUT(guest_memfd_hwpoison, whole_private, GMEM_TIMEOUT)
 	u64 bad[] = { g->nr_pages / 4 + 1, g->nr_pages / 2 + 3 };
 
 	fill(g, 0, bad[1] - 1);
-	poison_pfn(g, self->base_pfn, bad[0]);
+	gmem_poison(g, bad[0]);
 	assert_guest_refused(g, bad[0], true);
-	poison_pfn(g, self->base_pfn, bad[1]);
+	gmem_poison(g, bad[1]);
 	assert_guest_refused(g, bad[1], true);
 	check_others(g, bad, ARRAY_SIZE(bad));
 
@@ -248,18 +182,15 @@ TEST_F_TIMEOUT(guest_memfd_hwpoison, split, GMEM_TIMEOUT)
 	gmem_host_check(g, shared, GMEM_STEP_ALL);
 	gmem_host_check(g, shared + 1, GMEM_STEP_ALL);
 
-	poison_pfn(g, self->base_pfn, bad[0]);
+	gmem_poison(g, bad[0]);
 	assert_guest_refused(g, bad[0], true);
-	poison_mapped(g, bad[1]);
+	gmem_poison_mapped(g, bad[1]);
 	assert_host_refused(g, bad[1]);
 	assert_guest_refused(g, bad[1], false);
-	if (self->base_pfn)
-		poison_pfn(g, self->base_pfn, bad[2]);
-	else
-		poison_mapped(g, bad[2]);
+	gmem_poison(g, bad[2]);
 	assert_host_refused(g, bad[2]);
 	assert_guest_refused(g, bad[2], false);
-	poison_pfn(g, self->base_pfn, bad[3]);
+	gmem_poison(g, bad[3]);
 	assert_guest_refused(g, bad[3], true);
 
 	check_others(g, bad, ARRAY_SIZE(bad));
@@ -276,13 +207,12 @@ TEST_F_TIMEOUT(guest_memfd_hwpoison, whole_shared, GMEM_TIMEOUT)
 {
 	struct gmem_vm *g = &self->g;
 	u64 bad[] = { g->nr_pages / 3 };
-	u64 host = g->nr_pages - 1;
+	u64 host = g->nr_pages - 1, pfn;
 
 	fill(g, 0, g->nr_pages);
-	if (!self->base_pfn)
-		self->base_pfn = pfn_of_page(g, bad[0]) - bad[0];
+	pfn = gmem_pfn(g, bad[0]);
 	gmem_convert(g, 0, g->nr_pages, false);
-	poison_pfn(g, self->base_pfn, bad[0]);
+	gmem_poison_pfn(g, bad[0], pfn);
 	assert_guest_refused(g, bad[0], false);
 	assert_host_refused(g, bad[0]);
 
@@ -305,7 +235,7 @@ TEST_F_TIMEOUT(guest_memfd_hwpoison, blocks_merge, GMEM_TIMEOUT)
 		return;
 
 	gmem_convert(g, 3, 1, false);
-	poison_pfn(g, self->base_pfn, 5);
+	gmem_poison(g, 5);
 	TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "poisoned"), PAGE_SIZE / SZ_1K);
 	TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "merge-pending"), 0);
 

@@ -17,13 +17,12 @@
 #include <linux/falloc.h>
 
 #include "guest_memfd_pins.h"
-#include "guest_memfd_util.h"
+#include "guest_memfd_state.h"
 #include "kvm_test_harness.h"
 #include "cgroup_util.h"
 
 #define EXTENTS		"/sys/kernel/debug/hugetlb_gmem/extents"
 #define ORPHAN_ALL	"/sys/kernel/debug/hugetlb_gmem/orphan"
-#define CORRUPT_PFN	"/sys/kernel/debug/hwpoison/corrupt-pfn"
 #define CONFIGFS	"/sys/kernel/config"
 #define SKB_DEFER_MAX	"/proc/sys/net/core/skb_defer_max"
 #define DISK		CONFIGFS "/nullb/gmem"
@@ -667,10 +666,6 @@ TEST_F_TIMEOUT(guest_memfd_page, cgroup, GMEM_TIMEOUT)
 	free(parent);
 }
 
-static void take_no_action(int signal)
-{
-}
-
 /*
  * The page fails while it is mapped, or when only a pipe has it.  Either way the
  * huge page is lost, but not before the pipe has let go.
@@ -679,24 +674,21 @@ TEST_F_TIMEOUT(guest_memfd_page, poison, GMEM_TIMEOUT)
 {
 	int i, nr = variant->order == ORDER_1G ? 1 : 2;
 	struct owner *o = &self->o;
-	char text[32];
+	struct gmem_vm *g = &o->g;
 	struct gmem_pin pin;
-	void *page;
+	u64 page, pfn;
 
 	for (i = 0; i < nr; i++) {
 		gmem_pin_open(&pin, &gmem_in_pipe);
 		create_and_pin(o, &pin);
-		page = gmem_host_page(&o->g, o->g.nr_pages - 1);
-		snprintf(text, sizeof(text), "0x%lx", gmem_host_pfn(page));
-		if (i) {
-			signal(SIGBUS, take_no_action);
-			TEST_ASSERT(!madvise(page, PAGE_SIZE, MADV_HWPOISON),
-				    "MADV_HWPOISON failed, errno: %d", errno);
-		}
+		page = g->nr_pages - 1;
+		pfn = gmem_pfn(g, page);
+		if (i)
+			gmem_poison_mapped(g, page);
 		close_in_order(o, "fmv");
 		assert_held(o);
 		if (!i)
-			gmem_write_file(CORRUPT_PFN, text);
+			gmem_poison_pfn(g, page, pfn);
 		use_rest_of_pool(o);
 		assert_held(o);
 

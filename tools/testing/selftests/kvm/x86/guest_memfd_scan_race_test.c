@@ -210,25 +210,14 @@ TEST_F_TIMEOUT(guest_memfd_scan_race, convert, 4 * GMEM_TIMEOUT)
 	gmem_guest_check(&r->g, 0, r->g.nr_pages, GMEM_STEP_ALL);
 }
 
-/* Take -n and -s, and leave the options of the harness in @argv. */
-static int parse_options(int argc, char **argv)
-{
-	int i, kept = 1;
-
-	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "-n") && i + 1 < argc)
-			nr_conversions = atoi_positive("conversions", argv[++i]);
-		else if (!strcmp(argv[i], "-s") && i + 1 < argc)
-			seed = atoi_positive("seed", argv[++i]);
-		else
-			argv[kept++] = argv[i];
-	}
-	argv[kept] = NULL;
-	return kept;
-}
-
 int main(int argc, char **argv)
 {
-	argc = parse_options(argc, argv);
+	const struct gmem_option options[] = {
+		{ "-n", "conversions", .number = &nr_conversions },
+		{ "-s", "seed", .number = &seed },
+		{}
+	};
+
+	argc = gmem_take_options(argc, argv, options);
 	return test_harness_run(argc, argv);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "cgroup_util.h"
+#include "guest_memfd_pins.h"
 #include "guest_memfd_state.h"
 #include "kvm_test_harness.h"
 
@@ -466,25 +467,14 @@ TEST_F_TIMEOUT(guest_memfd_stats, tracepoints, GMEM_TIMEOUT)
 	free(trace);
 }
 
-/* Take -n and -N, and leave the options of the harness in @argv. */
-static int parse_options(int argc, char **argv)
-{
-	int i, kept = 1;
-
-	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "-n") && i + 1 < argc)
-			nr_flips = atoi_positive("flips", argv[++i]);
-		else if (!strcmp(argv[i], "-N") && i + 1 < argc)
-			nr_flips_1g = atoi_positive("flips of 1G", argv[++i]);
-		else
-			argv[kept++] = argv[i];
-	}
-	argv[kept] = NULL;
-	return kept;
-}
-
 int main(int argc, char **argv)
 {
-	argc = parse_options(argc, argv);
+	const struct gmem_option options[] = {
+		{ "-n", "flips", .number = &nr_flips },
+		{ "-N", "flips of 1G", .number = &nr_flips_1g },
+		{}
+	};
+
+	argc = gmem_take_options(argc, argv, options);
 	return test_harness_run(argc, argv);
 }

@@ -7,10 +7,12 @@
 #ifndef SELFTEST_KVM_GUEST_MEMFD_PINS_H
 #define SELFTEST_KVM_GUEST_MEMFD_PINS_H
 
+/* What io_uring.h needs, and the types.h of tools does not have. */
+#include <linux/stddef.h>
 #include <linux/io_uring.h>
 #include <linux/types.h>
 
-#include "kvm_util.h"
+#include "guest_memfd_util.h"
 
 struct gmem_pin;
 
@@ -39,5 +41,9 @@ extern const struct gmem_pin_ops gmem_in_ring;
 void gmem_pin_open(struct gmem_pin *pin, const struct gmem_pin_ops *ops);
 /* Does the page hold what gmem_word() has for @pin->tag? */
 void gmem_pin_check(struct gmem_pin *pin);
+
+/* A shared page, in a pipe, and out of it. */
+void gmem_pin(struct gmem_vm *g, u64 page, struct gmem_pin *pin);
+void gmem_unpin(struct gmem_pin *pin);
 
 #endif /* SELFTEST_KVM_GUEST_MEMFD_PINS_H */

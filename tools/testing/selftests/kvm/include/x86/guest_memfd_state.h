@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Prove that a call changed nothing: a snapshot of what a guest_memfd holds
- * and how, to compare with.  And what stands in the way of calls: pinned and
- * poisoned pages.
+ * and how, to compare with.  And poisoned pages, which stand in the way of
+ * calls.
  *
  * For files with GUEST_MEMFD_FLAG_MMAP and attributes of their own.
  *
@@ -48,18 +48,12 @@ enum gmem_probe gmem_probe(struct gmem_vm *g, u64 page);
 
 u64 gmem_blocks(int fd);
 
-/* The pfn of a page of a HugeTLB file, private or not. */
+/* The pfn of a page.  A base page is touched by the host for that. */
 u64 gmem_pfn(struct gmem_vm *g, u64 page);
 
-/* A shared page with a reference that is not a mapping's. */
-struct gmem_pin {
-	int pipe[2];
-};
-
-void gmem_pin(struct gmem_vm *g, u64 page, struct gmem_pin *pin);
-void gmem_unpin(struct gmem_pin *pin);
-
-/* With base pages, one that is shared. */
+/* Poison a page: with gmem_pfn(), by a pfn that is known, as the host has it. */
 void gmem_poison(struct gmem_vm *g, u64 page);
+void gmem_poison_pfn(struct gmem_vm *g, u64 page, u64 pfn);
+void gmem_poison_mapped(struct gmem_vm *g, u64 page);
 
 #endif /* SELFTEST_KVM_GUEST_MEMFD_STATE_H */

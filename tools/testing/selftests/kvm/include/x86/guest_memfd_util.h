@@ -140,6 +140,17 @@ static inline u64 gmem_tag(u32 seed, u64 page, u32 generation)
 	return ((u64)(seed ^ generation * 2654435761u) << 32 | page) + 1;
 }
 
+/* An option of a test, with a number from 1 on or a size such as 128M. */
+struct gmem_option {
+	const char *name;
+	const char *what;
+	u32 *number;
+	u64 *size;
+};
+
+/* Take these, up to one without a name; return how many arguments are left. */
+int gmem_take_options(int argc, char **argv, const struct gmem_option *options);
+
 /* A file of sysfs, debugfs or the like, which takes all of @text. */
 void gmem_write_file(const char *path, const char *text);
 

@@ -15,7 +15,6 @@
 #include <asm/barrier.h>
 
 #include "guest_memfd_pins.h"
-#include "guest_memfd_util.h"
 
 static void pipe_open(struct gmem_pin *pin)
 {
@@ -192,4 +191,16 @@ void gmem_pin_check(struct gmem_pin *pin)
 		TEST_ASSERT(words[i] == gmem_word(pin->tag, i),
 			    "Word %u of a page that is held: 0x%lx, wanted 0x%lx",
 			    i, words[i], gmem_word(pin->tag, i));
+}
+
+void gmem_pin(struct gmem_vm *g, u64 page, struct gmem_pin *pin)
+{
+	gmem_pin_open(pin, &gmem_in_pipe);
+	pin->tag = g->model->tags[page];
+	pin->ops->take(pin, gmem_host_page(g, page));
+}
+
+void gmem_unpin(struct gmem_pin *pin)
+{
+	pin->ops->drop(pin);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Snapshots of a guest_memfd for the selftests, and pinned and poisoned pages.
+ * Snapshots of a guest_memfd for the selftests, and poisoned pages.
  *
  * To look at a shared page is to map it, which makes its block small.  So a
  * snapshot looks at pages first and at the layout last, and whoever compares
@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "cgroup_util.h"
@@ -65,7 +64,24 @@ static void read_layout(int fd, char text[GMEM_LAYOUT_TEXT])
 	fclose(file);
 }
 
-u64 gmem_pfn(struct gmem_vm *g, u64 page)
+/* Only a shared page that is mapped says where it is. */
+static u64 base_pfn(struct gmem_vm *g, u64 page)
+{
+	u8 *mem = (u8 *)gmem_host_page(g, page);
+	bool private = gmem_host_access(mem, false);
+	u64 pfn;
+
+	if (private) {
+		gmem_convert(g, page, 1, false);
+		TEST_ASSERT_EQ(gmem_host_access(mem, true), 0);
+	}
+	pfn = gmem_host_pfn(mem);
+	if (private)
+		gmem_convert(g, page, 1, true);
+	return pfn;
+}
+
+static u64 hugetlb_pfn(struct gmem_vm *g, u64 page)
 {
 	u64 ino, index, pfn, found = 0, want = file_ino(g->fd);
 	FILE *file = open_extents();
@@ -81,6 +97,11 @@ u64 gmem_pfn(struct gmem_vm *g, u64 page)
 	fclose(file);
 	TEST_ASSERT(found, "Page %lu has no memory", page);
 	return found;
+}
+
+u64 gmem_pfn(struct gmem_vm *g, u64 page)
+{
+	return g->config.order ? hugetlb_pfn(g, page) : base_pfn(g, page);
 }
 
 static bool has_memory(struct gmem_vm *g, u64 page)
@@ -186,25 +207,6 @@ void gmem_assert_unchanged(struct gmem_vm *g, const struct gmem_snapshot *s,
 		    now.pool.free, now.pool.resv, s->pool.free, s->pool.resv);
 }
 
-/* Reading from the pipe drops the reference that vmsplice() took. */
-void gmem_pin(struct gmem_vm *g, u64 page, struct gmem_pin *pin)
-{
-	struct iovec iov = {
-		.iov_base = gmem_host_page(g, page),
-		.iov_len = PAGE_SIZE,
-	};
-
-	TEST_ASSERT(!pipe(pin->pipe), "pipe() failed, errno: %d", errno);
-	TEST_ASSERT(vmsplice(pin->pipe[1], &iov, 1, 0) == PAGE_SIZE,
-		    "vmsplice() failed, errno: %d", errno);
-}
-
-void gmem_unpin(struct gmem_pin *pin)
-{
-	kvm_close(pin->pipe[0]);
-	kvm_close(pin->pipe[1]);
-}
-
 /* The pool loses an extent once, however many of its pages are poisoned. */
 static void note_poisoned(struct gmem_vm *g, u64 page)
 {
@@ -221,14 +223,20 @@ static void take_no_action(int signal)
 }
 
 /*
- * Whoever has mapped the page may be told as it happens.  A base page gives
- * EBUSY, as memory_failure() has nowhere to free it to; it is poisoned all the
- * same.
+ * The kernel says EBUSY for a base page, as memory_failure() has nowhere to free
+ * it to.  The page is poisoned all the same.
  */
-void gmem_poison(struct gmem_vm *g, u64 page)
+static void assert_poisoned(struct gmem_vm *g, u64 page, int ret)
 {
-	u64 pfn = g->config.order ? gmem_pfn(g, page) :
-		  gmem_host_pfn(gmem_host_page(g, page));
+	TEST_ASSERT(!ret || (!g->config.order && ret == EBUSY),
+		    "Poisoning page %lu: %s: set CONFIG_HWPOISON_INJECT, be root",
+		    page, strerror(ret));
+	note_poisoned(g, page);
+}
+
+/* Whoever has mapped the page may be told as it happens. */
+void gmem_poison_pfn(struct gmem_vm *g, u64 page, u64 pfn)
+{
 	sighandler_t old = signal(SIGBUS, take_no_action);
 	char text[32];
 	ssize_t ret;
@@ -236,8 +244,19 @@ void gmem_poison(struct gmem_vm *g, u64 page)
 	snprintf(text, sizeof(text), "0x%lx", pfn);
 	ret = write_text(CORRUPT_PFN, text, strlen(text));
 	signal(SIGBUS, old);
-	TEST_ASSERT(ret > 0 || (!g->config.order && ret == -EBUSY),
-		    "Poisoning page %lu: %ld: set CONFIG_HWPOISON_INJECT, be root",
-		    page, ret);
-	note_poisoned(g, page);
+	assert_poisoned(g, page, ret < 0 ? -ret : 0);
+}
+
+void gmem_poison(struct gmem_vm *g, u64 page)
+{
+	gmem_poison_pfn(g, page, gmem_pfn(g, page));
+}
+
+void gmem_poison_mapped(struct gmem_vm *g, u64 page)
+{
+	sighandler_t old = signal(SIGBUS, take_no_action);
+	int ret = madvise(gmem_host_page(g, page), PAGE_SIZE, MADV_HWPOISON) ? errno : 0;
+
+	signal(SIGBUS, old);
+	assert_poisoned(g, page, ret);
 }

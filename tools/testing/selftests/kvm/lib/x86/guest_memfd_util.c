@@ -34,6 +34,53 @@ bool gmem_vm_wide_attributes(void)
 	return vm_wide;
 }
 
+static void print_options(const struct gmem_option *options)
+{
+	printf("Options of the test itself:\n");
+	for (; options->name; options++) {
+		if (options->number)
+			printf("  %s NUMBER  %s (default %u)\n", options->name,
+			       options->what, *options->number);
+		else
+			printf("  %s SIZE  %s (default %luM)\n", options->name,
+			       options->what, *options->size / SZ_1M);
+	}
+}
+
+static bool take_option(const char *name, const char *value,
+			const struct gmem_option *options)
+{
+	for (; options->name && strcmp(options->name, name); options++)
+		;
+	if (!options->name)
+		return false;
+
+	TEST_ASSERT(value, "%s needs a value", name);
+	if (options->number)
+		*options->number = atoi_positive(options->what, value);
+	else
+		*options->size = parse_size(value);
+	return true;
+}
+
+/* The harness knows its own options alone. */
+int gmem_take_options(int argc, char **argv, const struct gmem_option *options)
+{
+	int i, kept = 1;
+
+	for (i = 1; i < argc; i++) {
+		if (take_option(argv[i], argv[i + 1], options)) {
+			i++;
+			continue;
+		}
+		if (!strcmp(argv[i], "-h"))
+			print_options(options);
+		argv[kept++] = argv[i];
+	}
+	argv[kept] = NULL;
+	return kept;
+}
+
 void gmem_write_file(const char *path, const char *text)
 {
 	ssize_t len = write_text(path, (char *)text, strlen(text));
