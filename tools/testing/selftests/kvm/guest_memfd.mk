@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Tests of guest_memfd on HugeTLB pages, and what they share
+LIBKVM_x86 += lib/x86/guest_memfd_faults.c
 LIBKVM_x86 += lib/x86/guest_memfd_pins.c
 LIBKVM_x86 += lib/x86/guest_memfd_pool.c
 LIBKVM_x86 += lib/x86/guest_memfd_state.c

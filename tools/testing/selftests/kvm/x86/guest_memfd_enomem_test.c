@@ -10,14 +10,10 @@
 #include <stdio.h>
 #include <linux/falloc.h>
 
-#include "cgroup_util.h"
+#include "guest_memfd_faults.h"
 #include "guest_memfd_pins.h"
 #include "guest_memfd_state.h"
 #include "kvm_test_harness.h"
-
-#define FAIL_DIR	"/sys/kernel/debug/fail_hugetlb_gmem/"
-/* Of many allocations that are all alike, fail some. */
-#define NR_EACH		64
 
 FIXTURE(guest_memfd_enomem)
 {
@@ -43,55 +39,6 @@ FIXTURE_VARIANT_ADD(guest_memfd_enomem, 1g) {
 	.nr_extents = 2,
 };
 
-static void read_file(const char *path, char *text, size_t size)
-{
-	ssize_t len = read_text(path, text, size);
-
-	TEST_ASSERT(len >= 0 && len < size - 1, "Reading %s: %ld", path, len);
-}
-
-static void set_fault(const char *name, u64 value)
-{
-	char path[128], text[32];
-
-	snprintf(path, sizeof(path), FAIL_DIR "%s", name);
-	snprintf(text, sizeof(text), "%lu", value);
-	gmem_write_file(path, text);
-}
-
-/* Fail the @number-th allocation from here, of this task. */
-static void arm(u64 number)
-{
-	set_fault("space", number);
-	set_fault("times", 1);
-	set_fault("probability", 100);
-}
-
-/* Return true if an allocation has been made to fail. */
-static bool disarm(void)
-{
-	char text[32];
-
-	set_fault("probability", 0);
-	read_file(FAIL_DIR "times", text, sizeof(text));
-	return !atoi(text);
-}
-
-static u64 next_number(u64 number)
-{
-	return number + (number < NR_EACH ? 1 : number / 4);
-}
-
-static void set_up_faults(void)
-{
-	TEST_ASSERT(!access(FAIL_DIR "times", W_OK),
-		    "No " FAIL_DIR ": set CONFIG_HUGETLB_GMEM_DEBUG and CONFIG_FAULT_INJECTION");
-	set_fault("interval", 1);
-	set_fault("verbose", 0);
-	gmem_write_file(FAIL_DIR "task-filter", "Y");
-	gmem_write_file("/proc/self/make-it-fail", "1");
-}
-
 FIXTURE_SETUP(guest_memfd_enomem)
 {
 	struct gmem_config config = {
@@ -101,7 +48,7 @@ FIXTURE_SETUP(guest_memfd_enomem)
 		.vm_type = KVM_X86_SW_PROTECTED_VM,
 	};
 
-	set_up_faults();
+	gmem_fault_own.set_up();
 	self->page_size = gmem_page_size(variant->order);
 	self->nr_hugepages = hugetlb_pool_require(self->page_size,
 						  variant->nr_extents);
@@ -128,10 +75,10 @@ TEST_F_TIMEOUT(guest_memfd_enomem, create, GMEM_TIMEOUT)
 	gmem_vm_free(g);
 	g->vm = vm_create_barebones_type(KVM_X86_SW_PROTECTED_VM);
 	hugetlb_pool_read(self->page_size, &pool);
-	for (number = 1;; number = next_number(number)) {
-		arm(number);
+	for (number = 1;; number = gmem_fault_next(number)) {
+		gmem_fault_own.arm(number);
 		fd = __gmem_create(g->vm, config.size, config.flags, config.order);
-		if (!disarm())
+		if (!gmem_fault_own.disarm())
 			break;
 		TEST_ASSERT(fd < 0 && errno == ENOMEM,
 			    "Allocation %lu failed: fd %d, errno: %d", number, fd, errno);
@@ -152,10 +99,10 @@ TEST_F_TIMEOUT(guest_memfd_enomem, allocate, GMEM_TIMEOUT)
 	int ret;
 
 	hugetlb_pool_read(self->page_size, &pool);
-	for (number = 1;; number = next_number(number)) {
-		arm(number);
+	for (number = 1;; number = gmem_fault_next(number)) {
+		gmem_fault_own.arm(number);
 		ret = fallocate(g->fd, FALLOC_FL_KEEP_SIZE, 0, PAGE_SIZE);
-		if (!disarm())
+		if (!gmem_fault_own.disarm())
 			break;
 		TEST_ASSERT(ret && errno == ENOMEM,
 			    "Allocation %lu failed: %d, errno: %d", number, ret, errno);
@@ -205,12 +152,12 @@ static u64 convert_failing(struct gmem_vm *g, const struct range *range)
 	int ret;
 
 	gmem_snapshot(g, &before, range->first, range->nr);
-	for (number = 1;; number = next_number(number)) {
+	for (number = 1;; number = gmem_fault_next(number)) {
 		error_offset = -1;
-		arm(number);
+		gmem_fault_own.arm(number);
 		ret = gmem_try_convert(g, range->first, range->nr,
 				       range->to_private, &error_offset);
-		if (!disarm())
+		if (!gmem_fault_own.disarm())
 			break;
 		TEST_ASSERT(ret == ENOMEM, "Allocation %lu failed: %s", number,
 			    strerror(ret));
@@ -262,10 +209,10 @@ TEST_F_TIMEOUT(guest_memfd_enomem, pinned, GMEM_TIMEOUT)
 	gmem_pin(g, page + 1, &pin);
 	for (number = 1; number <= 3; number++) {
 		error_offset = -1;
-		arm(number);
+		gmem_fault_own.arm(number);
 		TEST_ASSERT_EQ(gmem_try_convert(g, page - 3, 6, true,
 						&error_offset), EAGAIN);
-		TEST_ASSERT(disarm(), "Allocation %lu did not fail", number);
+		TEST_ASSERT(gmem_fault_own.disarm(), "Allocation %lu did not fail", number);
 		TEST_ASSERT_EQ(error_offset, (page + 1) * PAGE_SIZE);
 	}
 	gmem_unpin(&pin);
@@ -282,10 +229,10 @@ static bool punch_failing(struct gmem_vm *g, u64 first, u64 nr, u64 number)
 	gmem_set_tags(g, first - 1, nr + 2, number);
 	gmem_guest_write(g, first - 1, nr + 2);
 	gmem_snapshot(g, &before, first, nr);
-	arm(number);
+	gmem_fault_own.arm(number);
 	ret = fallocate(g->fd, mode, first * PAGE_SIZE, nr * PAGE_SIZE);
 	ret = ret ? errno : 0;
-	failed = disarm();
+	failed = gmem_fault_own.disarm();
 	if (ret) {
 		TEST_ASSERT(failed && ret == ENOMEM, "Allocation %lu: %s", number,
 			    strerror(ret));
@@ -304,7 +251,7 @@ TEST_F_TIMEOUT(guest_memfd_enomem, punch, GMEM_TIMEOUT)
 
 	gmem_convert(g, first, nr / 2, false);
 	while (punch_failing(g, first, nr, number))
-		number = next_number(number);
+		number = gmem_fault_next(number);
 }
 
 TEST_HARNESS_MAIN

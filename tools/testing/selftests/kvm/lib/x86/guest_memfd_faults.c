@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Failing allocations for the selftests of guest_memfd: those it makes for
+ * itself, by fail_hugetlb_gmem, or any of the kernel's, by failslab and
+ * fail_page_alloc.
+ *
+ * The latter go by /proc/self/fail-nth, which has one count for all kinds of
+ * faults: a failure may hit an allocation that does without, or a copy from or
+ * to user memory.
+ *
+ * See Documentation/mm/hugetlb_gmem.rst and
+ * Documentation/fault-injection/fault-injection.rst.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cgroup_util.h"
+#include "guest_memfd_faults.h"
+#include "guest_memfd_util.h"
+
+#define DEBUGFS		"/sys/kernel/debug/"
+
+static int nth_fd = -1;
+
+static void set_fault(const char *capability, const char *name, const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), DEBUGFS "%s/%s", capability, name);
+	TEST_ASSERT(!access(path, W_OK),
+		    "No %s: set CONFIG_HUGETLB_GMEM_DEBUG, CONFIG_FAULT_INJECTION_DEBUG_FS and options of the fault",
+		    path);
+	gmem_write_file(path, value);
+}
+
+static void set_own(const char *name, u64 value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lu", value);
+	set_fault("fail_hugetlb_gmem", name, text);
+}
+
+static void own_set_up(void)
+{
+	set_own("interval", 1);
+	set_own("verbose", 0);
+	set_fault("fail_hugetlb_gmem", "task-filter", "Y");
+	gmem_write_file("/proc/self/make-it-fail", "1");
+}
+
+static void own_arm(u64 number)
+{
+	set_own("space", number);
+	set_own("times", 1);
+	set_own("probability", 100);
+}
+
+static bool own_disarm(void)
+{
+	char text[32];
+	ssize_t len;
+
+	set_own("probability", 0);
+	len = read_text(DEBUGFS "fail_hugetlb_gmem/times", text, sizeof(text));
+	TEST_ASSERT(len > 0, "Reading fail_hugetlb_gmem/times: %ld", len);
+	return !atoi(text);
+}
+
+const struct gmem_fault gmem_fault_own = {
+	.name = "fail_hugetlb_gmem",
+	.set_up = own_set_up,
+	.arm = own_arm,
+	.disarm = own_disarm,
+};
+
+/* Also allocations that may sleep, i.e. GFP_KERNEL. */
+static void nth_set_up(bool slab, bool page)
+{
+	set_fault("fail_hugetlb_gmem", "verbose", "0");
+	set_fault("fail_usercopy", "verbose", "0");
+	set_fault("failslab", "verbose", "0");
+	set_fault("failslab", "cache-filter", "N");
+	set_fault("failslab", "ignore-gfp-wait", slab ? "N" : "Y");
+	set_fault("fail_page_alloc", "verbose", "0");
+	set_fault("fail_page_alloc", "min-order", "0");
+	set_fault("fail_page_alloc", "ignore-gfp-highmem", page ? "N" : "Y");
+	set_fault("fail_page_alloc", "ignore-gfp-wait", page ? "N" : "Y");
+	nth_fd = open_path_or_exit("/proc/self/fail-nth", O_RDWR);
+}
+
+static void slab_set_up(void)
+{
+	nth_set_up(true, false);
+}
+
+static void page_set_up(void)
+{
+	nth_set_up(false, true);
+}
+
+static void nth_arm(u64 number)
+{
+	char text[32];
+	int len = snprintf(text, sizeof(text), "%lu", number);
+
+	TEST_ASSERT(pwrite(nth_fd, text, len, 0) == len,
+		    "Writing fail-nth, errno: %d", errno);
+}
+
+/*
+ * Until it is 0 the count goes on in here: reading copies to user memory, and
+ * writing from it, so that either may be what fails.
+ */
+static bool nth_disarm(void)
+{
+	char text[32] = {};
+	ssize_t len = pread(nth_fd, text, sizeof(text) - 1, 0);
+
+	TEST_ASSERT(len > 0 || errno == EFAULT, "Reading fail-nth, errno: %d", errno);
+	if (len > 0 && !atoi(text))
+		return true;
+
+	len = pwrite(nth_fd, "0", 1, 0);
+	TEST_ASSERT(len == 1 || errno == EFAULT, "Writing fail-nth, errno: %d", errno);
+	return false;
+}
+
+const struct gmem_fault gmem_fault_slab = {
+	.name = "failslab",
+	.copies_count = true,
+	.set_up = slab_set_up,
+	.arm = nth_arm,
+	.disarm = nth_disarm,
+};
+
+const struct gmem_fault gmem_fault_page = {
+	.name = "fail_page_alloc",
+	.copies_count = true,
+	.set_up = page_set_up,
+	.arm = nth_arm,
+	.disarm = nth_disarm,
+};
+
+u64 gmem_fault_next(u64 number)
+{
+	return number + (number < GMEM_NR_FAULTS_EACH ? 1 : number / 4);
+}
