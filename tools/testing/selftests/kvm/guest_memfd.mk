@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Tests of guest_memfd on HugeTLB pages, and what they share
+LIBKVM_x86 += lib/x86/guest_memfd_check.c
 LIBKVM_x86 += lib/x86/guest_memfd_faults.c
+LIBKVM_x86 += lib/x86/guest_memfd_layout.c
 LIBKVM_x86 += lib/x86/guest_memfd_pins.c
 LIBKVM_x86 += lib/x86/guest_memfd_pool.c
 LIBKVM_x86 += lib/x86/guest_memfd_state.c
@@ -23,3 +25,4 @@ TEST_GEN_PROGS_x86 += x86/guest_memfd_punch_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_scan_race_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_split_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_stats_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_vmemmap_test
