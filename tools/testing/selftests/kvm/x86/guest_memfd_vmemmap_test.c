@@ -26,7 +26,7 @@
 
 static u32 seed = 1;
 /* The kernel was booted with hugetlb_free_vmemmap=off. */
-static bool no_hvo;
+static u32 no_hvo;
 
 struct vmemmap {
 	struct gmem_vm g;
@@ -72,7 +72,7 @@ static void allocate(struct gmem_vm *g)
 static void assert_hvo(void)
 {
 	TEST_ASSERT(gmem_hvo_get() == !no_hvo,
-		    "Boot with hugetlb_free_vmemmap=on, or off for -u");
+		    "Boot with hugetlb_free_vmemmap=on, or off for -u 1");
 }
 
 FIXTURE_SETUP(guest_memfd_vmemmap)
@@ -427,25 +427,14 @@ TEST_F_TIMEOUT(guest_memfd_vmemmap_switched, both_kinds, GMEM_TIMEOUT)
 		    "Other pages of the pool are optimized now");
 }
 
-/* Take -s and -u, and leave the options of the harness in @argv. */
-static int parse_options(int argc, char **argv)
-{
-	int i, kept = 1;
-
-	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "-s") && i + 1 < argc)
-			seed = atoi_positive("seed", argv[++i]);
-		else if (!strcmp(argv[i], "-u"))
-			no_hvo = true;
-		else
-			argv[kept++] = argv[i];
-	}
-	argv[kept] = NULL;
-	return kept;
-}
-
 int main(int argc, char **argv)
 {
-	argc = parse_options(argc, argv);
+	const struct gmem_option options[] = {
+		{ "-s", "seed", .number = &seed },
+		{ "-u", "1 if booted with hugetlb_free_vmemmap=off", .number = &no_hvo },
+		{}
+	};
+
+	argc = gmem_take_options(argc, argv, options);
 	return test_harness_run(argc, argv);
 }
