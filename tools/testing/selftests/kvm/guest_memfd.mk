@@ -18,6 +18,7 @@ TEST_GEN_PROGS_x86 += x86/guest_memfd_errors_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_hugetlb_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_hwpoison_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_init_shared_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_layout_stress_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_merge_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_numa_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_pins_test
