@@ -255,12 +255,24 @@ static void use_shared(struct stress *s, struct file *f, u64 page)
 	gmem_layout_map(&f->layout, page);
 }
 
+/* The first and the last page of a block are where mistakes would be. */
+static u64 random_page(struct stress *s, u64 first, u64 nr)
+{
+	u64 page = first + random_below(s, nr);
+
+	if (__kvm_random_bool(&s->rng, 25))
+		page = round_down(page, GMEM_BLOCK_PAGES);
+	else if (__kvm_random_bool(&s->rng, 33))
+		page = round_down(page, GMEM_BLOCK_PAGES) + GMEM_BLOCK_PAGES - 1;
+	return clamp(page, first, first + nr - 1);
+}
+
 static void use_some(struct stress *s, struct file *f, u64 first, u64 nr)
 {
 	u64 page, i;
 
 	for (i = 0; i < NR_HOST; i++) {
-		page = first + random_below(s, nr);
+		page = random_page(s, first, nr);
 		if (!f->layout.private[page])
 			use_shared(s, f, page);
 	}
@@ -344,7 +356,7 @@ TEST_F_TIMEOUT(guest_memfd_layout_stress, random, 8 * GMEM_TIMEOUT)
 			check_guest(s, &s->small);
 			check_guest(s, &s->large);
 		}
-		if (i % CHECK_EVERY == 0)
+		if (i % CHECK_EVERY == 0 || i == nr_changes)
 			check_all(s, i, start);
 	}
 
