@@ -191,6 +191,22 @@ static void *scan(void *data)
 	return NULL;
 }
 
+/* A small block, from a random one on; there may be none. */
+static bool find_small(struct stress *s, struct file *f, u64 *first, u64 *nr)
+{
+	u64 nr_blocks = f->g.nr_pages / GMEM_BLOCK_PAGES, i, block;
+
+	block = random_below(s, nr_blocks);
+	for (i = 0; i < nr_blocks; i++, block = (block + 1) % nr_blocks) {
+		if (f->layout.blocks[block] != GMEM_BLOCK_SMALL)
+			continue;
+		*first = block * GMEM_BLOCK_PAGES;
+		*nr = GMEM_BLOCK_PAGES;
+		return true;
+	}
+	return false;
+}
+
 /* Let every magnitude be as likely as any other, up to the whole file. */
 static void random_range(struct stress *s, struct file *f, u64 *first, u64 *nr)
 {
@@ -295,10 +311,15 @@ static void map_small(struct stress *s, struct file *f, u64 first, u64 nr)
 
 static void change(struct stress *s, struct file *f)
 {
+	bool to_private = __kvm_random_bool(&s->rng, 35);
 	u64 first, nr;
 
-	random_range(s, f, &first, &nr);
-	convert(s, f, first, nr, __kvm_random_bool(&s->rng, 50));
+	/* Pages of a block that is small already change no layout: take it back. */
+	if (__kvm_random_bool(&s->rng, 40) && find_small(s, f, &first, &nr))
+		to_private = true;
+	else
+		random_range(s, f, &first, &nr);
+	convert(s, f, first, nr, to_private);
 	if (__kvm_random_bool(&s->rng, 50))
 		use_some(s, f, first, nr);
 	map_small(s, f, first, nr);
