@@ -24,11 +24,23 @@ static inline bool extent_poisoned(const struct hugetlb_gmem_extent *extent)
 	return READ_ONCE(extent->poison) || READ_ONCE(extent->poison_all);
 }
 
-/* Pages of the folio that holds page @offset of an extent. */
+/* The order of the folio that holds page @offset of an extent, and its pages. */
+static inline unsigned int layout_order(const u8 *layout, unsigned long offset)
+{
+	return layout[offset >> HUGETLB_GMEM_BLOCK_ORDER];
+}
+
 static inline unsigned long layout_folio_pages(const u8 *layout,
 					       unsigned long offset)
 {
-	return 1UL << layout[offset >> HUGETLB_GMEM_BLOCK_ORDER];
+	return 1UL << layout_order(layout, offset);
+}
+
+/* The same for who takes the folios of a small block together. */
+static inline unsigned long layout_part_pages(const u8 *layout,
+					      unsigned long offset)
+{
+	return max(layout_folio_pages(layout, offset), HUGETLB_GMEM_BLOCK_PAGES);
 }
 
 static inline void hugetlb_gmem_get(struct hugetlb_gmem *gmem)

@@ -67,7 +67,7 @@ static void report(struct hugetlb_gmem_extent *extent, unsigned long offset,
 	atomic_long_inc(&nr_bad);
 	pr_err_ratelimited("pfn %#lx, layout %u: %s\n",
 			   page_to_pfn(extent->page) + offset,
-			   extent->layout[offset >> HUGETLB_GMEM_BLOCK_ORDER], what);
+			   layout_order(extent->layout, offset), what);
 	WARN_ONCE(1, "hugetlb_gmem: an extent is not what its layout says\n");
 }
 
@@ -154,7 +154,7 @@ static void check_folio(struct hugetlb_gmem_extent *extent, unsigned long offset
 static bool struct_page_own(struct hugetlb_gmem_extent *extent,
 			    unsigned long offset)
 {
-	unsigned int order = extent->layout[offset >> HUGETLB_GMEM_BLOCK_ORDER];
+	unsigned int order = layout_order(extent->layout, offset);
 
 	return !extent->optimized || !order ||
 	       IS_ALIGNED(offset, 1UL << order);
@@ -183,7 +183,7 @@ static bool page_is_own(struct hugetlb_gmem_extent *extent, unsigned long offset
 static void check_vmemmap(struct hugetlb_gmem_extent *extent,
 			  unsigned long offset)
 {
-	unsigned int order = extent->layout[offset >> HUGETLB_GMEM_BLOCK_ORDER];
+	unsigned int order = layout_order(extent->layout, offset);
 	unsigned long addr = (unsigned long)(extent->page + offset);
 	struct page *page = hugetlb_gmem_vmemmap_page(extent, offset);
 	struct zone *zone = page_zone(extent->page);

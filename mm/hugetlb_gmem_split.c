@@ -190,8 +190,8 @@ static void store_folios(struct hugetlb_gmem_relayout *relayout,
 	}
 
 	for (i = step_start(step); i < step_end(step);
-	     i += max(1UL << order, HUGETLB_GMEM_BLOCK_PAGES)) {
-		order = relayout->to[i >> HUGETLB_GMEM_BLOCK_ORDER];
+	     i += layout_part_pages(relayout->to, i)) {
+		order = layout_order(relayout->to, i);
 		if (order)
 			store_big_folio(extent, i, order);
 		else
@@ -488,7 +488,7 @@ static int add_nodes(struct hugetlb_gmem_relayout *relayout, unsigned int step,
 static bool layout_below(const u8 *layout, unsigned long offset,
 			 unsigned int order)
 {
-	return layout[offset >> HUGETLB_GMEM_BLOCK_ORDER] < order;
+	return layout_order(layout, offset) < order;
 }
 
 /*

@@ -100,8 +100,8 @@ void hugetlb_gmem_count_folios(const struct hugetlb_gmem_extent *extent,
 
 	memset(counts, 0, (HUGETLB_GMEM_MAX_ORDER + 1) * sizeof(*counts));
 	for (i = 0; i < extent_pages(extent); i += nr) {
-		order = extent->layout[i >> HUGETLB_GMEM_BLOCK_ORDER];
-		nr = max(1UL << order, HUGETLB_GMEM_BLOCK_PAGES);
+		order = layout_order(extent->layout, i);
+		nr = layout_part_pages(extent->layout, i);
 		counts[order] += order ? 1 : nr;
 	}
 }

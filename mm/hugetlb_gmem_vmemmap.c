@@ -77,7 +77,8 @@ static void clean_tail(struct page *tail)
 		 * If somebody has just got hold of it, the next extent will do.
 		 * No page_ref_freeze(): its tracepoint wants a page of vmemmap.
 		 */
-		atomic_cmpxchg(&page[i]._refcount, 1, 0);
+		if (page_ref_count(page + i))
+			atomic_cmpxchg(&page[i]._refcount, 1, 0);
 		page[i].lru.prev = NULL;
 	}
 }
@@ -116,18 +117,6 @@ static unsigned long nr_own(unsigned int order)
 	return order ? 1 : HUGETLB_GMEM_BLOCK_PAGES / HUGETLB_GMEM_STRUCTS;
 }
 
-/* The order of the folio with page @offset. */
-static unsigned int part_order(const u8 *layout, unsigned long offset)
-{
-	return layout[offset >> HUGETLB_GMEM_BLOCK_ORDER];
-}
-
-/* Pages of a part: a big folio, or a small block. */
-static unsigned long part_pages(const u8 *layout, unsigned long offset)
-{
-	return max(layout_folio_pages(layout, offset), HUGETLB_GMEM_BLOCK_PAGES);
-}
-
 /* Pages of struct pages that the extent has beyond those it has while whole. */
 unsigned long hugetlb_gmem_vmemmap_extra(struct hugetlb_gmem_extent *extent)
 {
@@ -138,8 +127,8 @@ unsigned long hugetlb_gmem_vmemmap_extra(struct hugetlb_gmem_extent *extent)
 		return 0;
 
 	for (offset = 0; offset < extent_pages(extent);
-	     offset += part_pages(layout, offset))
-		nr += nr_own(part_order(layout, offset));
+	     offset += layout_part_pages(layout, offset))
+		nr += nr_own(layout_order(layout, offset));
 	return nr - 1;
 }
 
@@ -267,8 +256,8 @@ int hugetlb_gmem_vmemmap_prepare(struct hugetlb_gmem_extent *extent,
 	if (!extent->optimized)
 		return 0;
 
-	for (offset = start; offset < end; offset += part_pages(to, offset)) {
-		ret = prepare_part(extent, offset, part_order(to, offset), start,
+	for (offset = start; offset < end; offset += layout_part_pages(to, offset)) {
+		ret = prepare_part(extent, offset, layout_order(to, offset), start,
 				   pages);
 		if (ret)
 			return ret;
@@ -347,12 +336,12 @@ void hugetlb_gmem_vmemmap_relayout(struct hugetlb_gmem_extent *extent,
 	unsigned long offset;
 	unsigned int order;
 
-	for (offset = start; offset < end; offset += part_pages(to, offset)) {
-		order = part_order(to, offset);
+	for (offset = start; offset < end; offset += layout_part_pages(to, offset)) {
+		order = layout_order(to, offset);
 		if (extent->optimized)
 			relayout_part(extent, offset, order, start, pages, prot);
 		else
-			write_struct_pages(extent, offset, part_pages(to, offset),
+			write_struct_pages(extent, offset, layout_part_pages(to, offset),
 					   order, extent->page + offset);
 	}
 }
@@ -374,8 +363,8 @@ void hugetlb_gmem_vmemmap_collect(struct hugetlb_gmem_extent *extent,
 	if (!extent->optimized)
 		return;
 
-	for (offset = start; offset < end; offset += part_pages(layout, offset)) {
-		nr = nr_own(part_order(layout, offset));
+	for (offset = start; offset < end; offset += layout_part_pages(layout, offset)) {
+		nr = nr_own(layout_order(layout, offset));
 		for (i = offset; i < offset + nr * HUGETLB_GMEM_STRUCTS;
 		     i += HUGETLB_GMEM_STRUCTS) {
 			if (i != start)
