@@ -177,6 +177,14 @@ static void share_range(struct errors *e)
 	gmem_snapshot(&e->g, &e->before, e->first, e->nr);
 }
 
+/* With a page in the way, which what comes before EAGAIN must not depend on. */
+static void share_and_pin(struct errors *e, struct gmem_pin *pin)
+{
+	make_shared(&e->g, e->first, e->nr);
+	gmem_pin(&e->g, middle_page(e), pin);
+	gmem_snapshot(&e->g, &e->before, e->first, e->nr);
+}
+
 static void assert_unchanged(struct errors *e,
 			     const char *when)
 {
@@ -360,9 +368,7 @@ TEST_F_TIMEOUT(guest_memfd_errors, efault_out, GMEM_TIMEOUT)
 	};
 	TEST_ASSERT(!mprotect(args, PAGE_SIZE, PROT_READ), "mprotect()");
 
-	make_shared(g, e->first, e->nr);
-	gmem_pin(g, middle_page(e), &pin);
-	gmem_snapshot(g, &e->before, e->first, e->nr);
+	share_and_pin(e, &pin);
 	TEST_ASSERT_EQ(set_attributes2(g->fd, args), EFAULT);
 	assert_unchanged(e, "EFAULT of error_offset");
 
@@ -485,9 +491,7 @@ TEST_F_TIMEOUT(guest_memfd_errors, eio_other_process, GMEM_TIMEOUT)
 	int fd = gmem_create(g->vm, SZ_2M, 0, 0);
 	struct gmem_pin pin;
 
-	make_shared(g, e->first, e->nr);
-	gmem_pin(g, middle_page(e), &pin);
-	gmem_snapshot(g, &e->before, e->first, e->nr);
+	share_and_pin(e, &pin);
 	test_eio(e, fd, set_in_child);
 	assert_unchanged(e, "Calls from another process");
 	gmem_unpin(&pin);
@@ -513,9 +517,7 @@ TEST_F_TIMEOUT(guest_memfd_errors, eio_dead_vm, GMEM_TIMEOUT)
 	int fd = gmem_create(g->vm, SZ_2M, 0, 0);
 	struct gmem_pin pin;
 
-	make_shared(g, e->first, e->nr);
-	gmem_pin(g, middle_page(e), &pin);
-	gmem_snapshot(g, &e->before, e->first, e->nr);
+	share_and_pin(e, &pin);
 	gmem_read_fdinfo(g->fd, before, sizeof(before));
 	kill_vm(g);
 	test_eio(e, fd, set_untouched);

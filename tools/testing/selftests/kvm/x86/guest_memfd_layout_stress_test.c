@@ -31,8 +31,6 @@
 #define NR_GUEST		64
 /* Shared pages that the host looks at after each conversion. */
 #define NR_HOST			4
-/* A page may be held for a moment, never for this many attempts. */
-#define NR_ATTEMPTS		100
 #define NR_FLAGS		8192
 
 static u32 nr_changes = 300;
@@ -224,18 +222,7 @@ static void random_range(struct stress *s, struct file *f, u64 *first, u64 *nr)
 
 static void convert(struct stress *s, struct file *f, u64 first, u64 nr, bool to_private)
 {
-	u64 error_offset = -1ull;
-	int ret, i;
-
-	for (i = 0; i < NR_ATTEMPTS; i++) {
-		ret = gmem_try_convert(&f->g, first, nr, to_private, &error_offset);
-		if (ret != EAGAIN)
-			break;
-		s->nr_again++;
-	}
-	TEST_ASSERT(!ret, "Making pages %lu..%lu %s: %s at offset 0x%lx", first,
-		    first + nr - 1, to_private ? "private" : "shared",
-		    strerror(ret), error_offset);
+	s->nr_again += gmem_convert_patiently(&f->g, first, nr, to_private);
 	gmem_layout_convert(&f->layout, first, nr, to_private);
 }
 

@@ -16,8 +16,6 @@
 #define COMPACT_MEMORY	"/proc/sys/vm/compact_memory"
 #define CHUNK		(64 * SZ_1K)
 #define NR_PAGES_MAX	64
-/* A scanner may hold a page for a moment, never for this many attempts. */
-#define NR_ATTEMPTS	100
 
 static u32 nr_conversions = 200;
 static u32 seed = 1;
@@ -137,18 +135,7 @@ static void *compact(void *data)
 
 static void convert(struct race *r, u64 page, u64 nr, bool to_private)
 {
-	u64 error_offset = -1ull;
-	int ret, i;
-
-	for (i = 0; i < NR_ATTEMPTS; i++) {
-		ret = gmem_try_convert(&r->g, page, nr, to_private, &error_offset);
-		if (ret != EAGAIN)
-			break;
-		r->nr_again++;
-	}
-	TEST_ASSERT(!ret, "Making pages %lu..%lu %s: %s at offset 0x%lx", page,
-		    page + nr - 1, to_private ? "private" : "shared",
-		    strerror(ret), error_offset);
+	r->nr_again += gmem_convert_patiently(&r->g, page, nr, to_private);
 }
 
 /* Share some pages, let the host write one of them, and take all back. */

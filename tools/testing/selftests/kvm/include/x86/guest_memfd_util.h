@@ -189,6 +189,8 @@ int gmem_set_attributes(int fd, u64 offset, u64 size, u64 attributes,
 int gmem_try_convert(struct gmem_vm *g, u64 page, u64 nr, bool to_private,
 		     u64 *error_offset);
 void gmem_convert(struct gmem_vm *g, u64 page, u64 nr, bool to_private);
+/* While others look at the pages; return how often it had to be repeated. */
+u64 gmem_convert_patiently(struct gmem_vm *g, u64 page, u64 nr, bool to_private);
 
 /* Stage 2.  gmem_pre_fault() returns 0 or an errno. */
 int gmem_pre_fault(struct gmem_vm *g, u64 page, u64 nr);

@@ -22,6 +22,8 @@
 
 #define MERGE_DELAY	"/sys/kernel/mm/hugetlb_gmem/merge_delay_ms"
 #define WAIT_MS		600000
+/* A page may be held for a moment, never for this many attempts. */
+#define NR_ATTEMPTS	100
 
 bool gmem_vm_wide_attributes(void)
 {
@@ -521,14 +523,32 @@ int gmem_try_convert(struct gmem_vm *g, u64 page, u64 nr, bool to_private,
 				   attributes, flags, error_offset);
 }
 
-void gmem_convert(struct gmem_vm *g, u64 page, u64 nr, bool to_private)
+/* Return how many attempts of up to @max met a page that somebody held. */
+static u64 convert_attempts(struct gmem_vm *g, u64 page, u64 nr,
+			    bool to_private, u64 max)
 {
-	u64 error_offset = -1ul;
-	int ret = gmem_try_convert(g, page, nr, to_private, &error_offset);
+	u64 error_offset = -1ul, nr_again;
+	int ret = EAGAIN;
 
+	for (nr_again = 0; nr_again < max; nr_again++) {
+		ret = gmem_try_convert(g, page, nr, to_private, &error_offset);
+		if (ret != EAGAIN)
+			break;
+	}
 	TEST_ASSERT(!ret, "Making pages %lu..%lu %s: %s at offset 0x%lx", page,
 		    page + nr - 1, to_private ? "private" : "shared",
 		    strerror(ret), error_offset);
+	return nr_again;
+}
+
+void gmem_convert(struct gmem_vm *g, u64 page, u64 nr, bool to_private)
+{
+	convert_attempts(g, page, nr, to_private, 1);
+}
+
+u64 gmem_convert_patiently(struct gmem_vm *g, u64 page, u64 nr, bool to_private)
+{
+	return convert_attempts(g, page, nr, to_private, NR_ATTEMPTS);
 }
 
 static int gmem_pre_fault_gpa(struct gmem_vm *g, gpa_t gpa, u64 size)
