@@ -643,8 +643,9 @@ int hugetlb_gmem_alloc_extent(struct hugetlb_gmem_extent *extent,
 
 	take_stash(extent, folio);
 	hugetlb_gmem_vmemmap_protect(extent, PAGE_KERNEL);
-	hugetlb_gmem_zero(extent, extent->index,
-			  extent->index + extent_pages(extent));
+	if (!hugetlb_gmem_no_zero())
+		hugetlb_gmem_zero(extent, extent->index,
+				  extent->index + extent_pages(extent));
 	folio_mark_uptodate(folio);
 	folio_set_dirty(folio);
 

@@ -59,8 +59,14 @@ void hugetlb_gmem_orphan(struct hugetlb_gmem_extent *extent);
 /* hugetlb_gmem_debug.c */
 #ifdef CONFIG_HUGETLB_GMEM_DEBUG
 bool hugetlb_gmem_orphan_all(void);
+bool hugetlb_gmem_no_zero(void);
 #else
 static inline bool hugetlb_gmem_orphan_all(void)
+{
+	return false;
+}
+
+static inline bool hugetlb_gmem_no_zero(void)
 {
 	return false;
 }

@@ -101,30 +101,45 @@ static void queue_poison(struct hugetlb_gmem_extent *extent,
 		*surplus = inode;
 }
 
+/*
+ * Under RCU, or else @extent stays.  Without memory for the record, in *@bitmap
+ * or from before, all of the extent counts as poisoned.
+ *
+ * Return: true if the page was poisoned before.
+ */
+static bool mark_poisoned(struct hugetlb_gmem_extent *extent,
+			  unsigned long offset, unsigned long **bitmap)
+{
+	bool known = false;
+
+	if (*bitmap && !cmpxchg(&extent->poison, NULL, *bitmap))
+		*bitmap = NULL;
+
+	if (!READ_ONCE(extent->poison))
+		WRITE_ONCE(extent->poison_all, true);
+	else
+		known = test_and_set_bit(offset, extent->poison);
+
+	hugetlb_gmem_count_poison(extent);
+	return known;
+}
+
 /* Under RCU: an extent found is not freed, nor is its memory in the pool. */
 static int record_poison(unsigned long pfn, unsigned long **bitmap,
 			 unsigned long nr, struct inode **surplus)
 {
 	struct hugetlb_gmem_extent *extent = find_extent_by_pfn(pfn);
-	int ret = 0;
+	unsigned long *none = NULL;
+	bool known;
 
 	if (!extent)
 		return -ENOENT;
 
-	if (*bitmap && nr == extent_pages(extent) &&
-	    !cmpxchg(&extent->poison, NULL, *bitmap))
-		*bitmap = NULL;
-
-	if (!READ_ONCE(extent->poison))
-		WRITE_ONCE(extent->poison_all, true);
-	else if (test_and_set_bit(pfn - page_to_pfn(extent->page),
-				  extent->poison))
-		ret = -EHWPOISON;
-
-	hugetlb_gmem_count_poison(extent);
+	known = mark_poisoned(extent, pfn - page_to_pfn(extent->page),
+			      nr == extent_pages(extent) ? bitmap : &none);
 	/* Again if known: whoever consumed it now had it mapped still. */
 	queue_poison(extent, surplus);
-	return ret;
+	return known ? -EHWPOISON : 0;
 }
 
 static unsigned long *alloc_bitmap(unsigned long pfn, unsigned long *nr)
@@ -171,6 +186,29 @@ int hugetlb_gmem_memory_failure(unsigned long pfn, int flags)
 	       pfn);
 	return 0;
 }
+
+/**
+ * hugetlb_gmem_poison - take a page out of use that somebody cannot let go
+ * @gmem: the file
+ * @index: offset of the page in the file, in pages
+ *
+ * As if its memory had failed, but the owner knows.
+ *
+ * Context: the extent stays; does not sleep.
+ */
+void hugetlb_gmem_poison(struct hugetlb_gmem *gmem, pgoff_t index)
+{
+	struct hugetlb_gmem_extent *extent = hugetlb_gmem_find_extent(gmem, index);
+	unsigned long *bitmap = NULL;
+
+	if (!extent)
+		return;
+	if (!READ_ONCE(extent->poison))
+		bitmap = bitmap_zalloc(extent_pages(extent), GFP_NOWAIT);
+	mark_poisoned(extent, index - extent->index, &bitmap);
+	bitmap_free(bitmap);
+}
+EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_poison, "kvm");
 
 /**
  * hugetlb_gmem_drain - wait until nobody here is going to need an owner

@@ -15,7 +15,8 @@
  * with IRQs on, so the flush can reach their CPUs.
  *
  * Why freezing for a split ends.  The page cache holds one reference for each
- * page; hugetlb_gmem_relayout_pinned() saw no other, and under the exclusive
+ * page; hugetlb_gmem_relayout_pinned(), the last of the preparation that may fail,
+ * froze the same folios, so there was no other then.  And under the exclusive
  * invalidate_lock no lasting one can come:
  *
  *  - the folios are on no LRU list and are not migrated;
@@ -604,30 +605,42 @@ int hugetlb_gmem_prepare_relayout(struct hugetlb_gmem_relayout *relayout)
 }
 EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_prepare_relayout, "kvm");
 
+/* Is there a moment in which all folios of a split can be frozen?  Now? */
+static bool can_freeze(struct hugetlb_gmem_extent *extent,
+		       const struct hugetlb_gmem_step *step)
+{
+	bool frozen;
+
+	guard(preempt)();
+	frozen = hugetlb_gmem_freeze(extent, step_start(step), step_end(step));
+	if (frozen)
+		hugetlb_gmem_unfreeze(extent, step_start(step), step_end(step));
+	return frozen;
+}
+
 /**
- * hugetlb_gmem_relayout_pinned - look for references that are in the way
+ * hugetlb_gmem_relayout_pinned - try whether what is to be split can be frozen
  * @relayout: the change
  *
  * Return: offset in the file, in pages, of the first folio to be split which is
- * referenced by more than the page cache and host mappings, or ULONG_MAX.
+ * referenced by more than the page cache, or ULONG_MAX.
  */
 pgoff_t hugetlb_gmem_relayout_pinned(struct hugetlb_gmem_relayout *relayout)
 {
 	struct hugetlb_gmem_extent *extent = relayout->extent;
-	unsigned int i;
-	pgoff_t pinned;
+	struct hugetlb_gmem_step *step;
+	pgoff_t start, pinned;
 
-	for (i = 0; i < relayout->nr_steps; i++) {
-		struct hugetlb_gmem_step *step = &relayout->steps[i];
-
+	for (step = relayout->steps; step < steps_end(relayout); step++) {
 		/* A merge may stay undone. */
-		if (!step->split)
+		if (!step->split || can_freeze(extent, step))
 			continue;
-		pinned = hugetlb_gmem_find_pinned(extent,
-						  extent->index + step_start(step),
+
+		start = extent->index + step_start(step);
+		pinned = hugetlb_gmem_find_pinned(extent, start,
 						  extent->index + step_end(step));
-		if (pinned != ULONG_MAX)
-			return pinned;
+		/* Whoever was in the way may be gone. */
+		return pinned == ULONG_MAX ? start : pinned;
 	}
 	return ULONG_MAX;
 }

@@ -215,6 +215,7 @@ void hugetlb_gmem_show(struct seq_file *m, struct hugetlb_gmem *gmem);
 
 pgoff_t hugetlb_gmem_find_poison(struct hugetlb_gmem_extent *extent,
 				 pgoff_t start, pgoff_t end);
+void hugetlb_gmem_poison(struct hugetlb_gmem *gmem, pgoff_t index);
 
 /* For the rest of mm: these pages are not what they look like. */
 static inline bool mapping_hugetlb_gmem(const struct address_space *mapping)
@@ -283,10 +284,26 @@ static inline bool hugetlb_gmem_put_folio(struct folio *folio)
 
 #ifdef CONFIG_HUGETLB_GMEM_DEBUG
 bool hugetlb_gmem_plain_split(void);
+bool hugetlb_gmem_skip_presplit(void);
+void hugetlb_gmem_begin_commit(void);
+void hugetlb_gmem_end_commit(void);
 #else
 static inline bool hugetlb_gmem_plain_split(void)
 {
 	return false;
+}
+
+static inline bool hugetlb_gmem_skip_presplit(void)
+{
+	return false;
+}
+
+static inline void hugetlb_gmem_begin_commit(void)
+{
+}
+
+static inline void hugetlb_gmem_end_commit(void)
+{
 }
 #endif
 

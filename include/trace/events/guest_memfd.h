@@ -76,6 +76,29 @@ DEFINE_EVENT(gmem_transaction, gmem_abort,
 		 int err, u64 duration_ns),
 	TP_ARGS(inode, start, end, to_private, err, duration_ns));
 
+/* One entry of stage 2 looked at, because the range ends within it. */
+TRACE_EVENT(gmem_stage2_split,
+
+	TP_PROTO(u64 gfn, int level, int err),
+
+	TP_ARGS(gfn, level, err),
+
+	TP_STRUCT__entry(
+		__field(u64,	gfn)
+		__field(int,	level)
+		__field(int,	err)
+	),
+
+	TP_fast_assign(
+		__entry->gfn	= gfn;
+		__entry->level	= level;
+		__entry->err	= err;
+	),
+
+	TP_printk("gfn=0x%llx level=%d err=%d", __entry->gfn, __entry->level,
+		  __entry->err)
+);
+
 /* One aligned region of an extent, or all of it. */
 DECLARE_EVENT_CLASS(gmem_region,
 
