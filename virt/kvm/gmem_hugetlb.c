@@ -9,6 +9,7 @@
  *
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
+#include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/falloc.h>
 #include <linux/llist.h>
@@ -18,6 +19,8 @@
 #include "gmem_internal.h"
 
 #define SPLIT_ATTEMPTS	10
+#define POISON_ATTEMPTS	100
+#define POISON_RETRY_MS	10
 
 /**
  * kvm_gmem_check_create - check what KVM_CREATE_GUEST_MEMFD has for HugeTLB
@@ -39,25 +42,67 @@ int kvm_gmem_check_create(const struct kvm_create_guest_memfd *args)
 	return 0;
 }
 
-/*
- * A page is poisoned: nobody may keep it mapped.  The folio lock waits for a
- * host fault that looked before the poison was recorded.
- */
-static void unmap_poisoned(struct address_space *mapping, pgoff_t index)
+/* The HugeTLB pages of a guest_memfd, or NULL. */
+struct hugetlb_gmem *kvm_gmem_hugetlb(struct inode *inode)
 {
-	struct inode *inode = mapping->host;
-	struct folio *folio;
+	return kvm_gmem_state(inode)->hugetlb;
+}
 
-	filemap_invalidate_lock(mapping);
-	kvm_gmem_invalidate_start(inode, index, index + 1);
-	folio = filemap_lock_folio(mapping, index);
+/* The folio lock waits for a host fault that looked before there was poison. */
+static void unmap_host_page(struct address_space *mapping, pgoff_t index)
+{
+	struct folio *folio = filemap_lock_folio(mapping, index);
+
 	unmap_mapping_pages(mapping, index, 1, false);
 	if (!IS_ERR(folio)) {
 		folio_unlock(folio);
 		folio_put(folio);
 	}
-	kvm_gmem_invalidate_end(inode, index, index + 1);
-	filemap_invalidate_unlock(mapping);
+}
+
+/* Take a page, and no other, from all who have it. */
+static int unmap_page(struct address_space *mapping, pgoff_t index)
+{
+	struct kvm_gmem_range page = { index, index + 1 };
+	struct inode *inode = mapping->host;
+	pgoff_t error_index;
+	int ret;
+
+	guard(kvm_gmem_exclusive)(mapping);
+
+	ret = kvm_gmem_prepare_stage2(inode, &page, &error_index);
+	if (ret)
+		return ret;
+	ret = kvm_gmem_prepare_consumers(inode, &page);
+	if (!ret) {
+		kvm_gmem_unmap_stage2(inode, &page);
+		kvm_gmem_unmap_consumers(inode, &page);
+		unmap_host_page(mapping, index);
+	}
+	kvm_gmem_finish_stage2(inode, &page);
+	return ret;
+}
+
+/*
+ * A page is poisoned: nobody may keep it mapped.  If a leaf of stage 2 cannot be
+ * split for want of memory, wait for some; then rather unmap the whole leaf.
+ */
+static void unmap_poisoned(struct address_space *mapping, pgoff_t index)
+{
+	struct kvm_gmem_range page = { index, index + 1 };
+	unsigned int i;
+
+	for (i = 0; i < POISON_ATTEMPTS; i++) {
+		if (!unmap_page(mapping, index))
+			return;
+		msleep(POISON_RETRY_MS);
+	}
+
+	pr_warn("guest_memfd: unmapping more than the poisoned page at index %lu\n",
+		index);
+	guard(kvm_gmem_exclusive)(mapping);
+	kvm_gmem_force_unmap_stage2(mapping->host, &page);
+	unmap_host_page(mapping, index);
 }
 
 /*
@@ -127,6 +172,7 @@ int kvm_gmem_init_state(struct inode *inode, u64 flags, unsigned int page_order)
 	struct hugetlb_gmem *hugetlb;
 
 	state->flags = flags;
+	INIT_LIST_HEAD(&state->consumers);
 	if (flags & GUEST_MEMFD_FLAG_HUGETLB) {
 		hugetlb = hugetlb_gmem_create(inode->i_mapping, page_order,
 					      i_size_read(inode),
@@ -409,31 +455,6 @@ struct hugetlb_gmem_extent *kvm_gmem_next_extent(struct inode *inode,
 	return extent;
 }
 
-/* Is the whole extent in [start, end)? */
-static bool extent_inside(struct hugetlb_gmem_extent *extent, pgoff_t start,
-			  pgoff_t end)
-{
-	return extent->index >= start &&
-	       extent->index + (1UL << extent->order) <= end;
-}
-
-/* Extents that go must be free of foreign references before anything is done. */
-static int check_punch(struct inode *inode, pgoff_t start, pgoff_t end)
-{
-	struct hugetlb_gmem_extent *extent;
-	pgoff_t index = start;
-
-	while ((extent = kvm_gmem_next_extent(inode, &index, end))) {
-		if (!extent_inside(extent, start, end) ||
-		    hugetlb_gmem_find_poison(extent, start, end) != ULONG_MAX)
-			continue;
-		if (kvm_gmem_wait_unpinned(inode, extent->index, index))
-			return -EAGAIN;
-		cond_resched();
-	}
-	return 0;
-}
-
 /**
  * kvm_gmem_hugetlb_zero - zero pages of a range, as far as they have memory
  * @inode: the guest_memfd
@@ -449,43 +470,12 @@ void kvm_gmem_hugetlb_zero(struct inode *inode, pgoff_t start, pgoff_t end)
 		hugetlb_gmem_zero(extent, start, end);
 }
 
-/* Blocks without contents need not be small for the host any longer. */
-static void merge_punched(struct inode *inode, pgoff_t start, pgoff_t end)
-{
-	struct hugetlb_gmem_extent *extent;
-	pgoff_t index = start;
-
-	unmap_mapping_pages(inode->i_mapping, start, end - start, false);
-	while ((extent = kvm_gmem_next_extent(inode, &index, end))) {
-		kvm_gmem_merge_extent(inode, extent, true, HUGETLB_GMEM_PUNCH);
-		cond_resched();
-	}
-}
-
-/* What stays allocated loses its contents in the range, pinned or not. */
 static long punch_hole(struct inode *inode, loff_t offset, loff_t len)
 {
 	loff_t stop = min(offset + len, i_size_read(inode));
 	pgoff_t start = offset >> PAGE_SHIFT, end = stop >> PAGE_SHIFT;
-	long ret;
 
-	if (start >= end)
-		return 0;
-
-	filemap_invalidate_lock(inode->i_mapping);
-
-	ret = check_punch(inode, start, end);
-	if (!ret) {
-		kvm_gmem_invalidate_start(inode, start, end);
-		hugetlb_gmem_free_extents(kvm_gmem_state(inode)->hugetlb, start,
-					  end);
-		kvm_gmem_hugetlb_zero(inode, start, end);
-		kvm_gmem_invalidate_end(inode, start, end);
-		merge_punched(inode, start, end);
-	}
-
-	filemap_invalidate_unlock(inode->i_mapping);
-	return ret;
+	return start < end ? kvm_gmem_punch(inode, start, end) : 0;
 }
 
 /**

@@ -23,6 +23,7 @@
  *	pages of one attribute; protected by the invalidate_lock, read under RCU
  * @hugetlb: the HugeTLB pages; NULL without GUEST_MEMFD_FLAG_HUGETLB
  * @page_order: log2 of the pages in a huge page; 0 without
+ * @consumers: struct kvm_gmem_consumer, see gmem_invalidate.c
  * @merge_work: merges what conversions left, see gmem_merge.c
  * @merge_due: when @merge_work is to run, in jiffies
  * @regrow_interval: time between two looks at small shared blocks, in jiffies
@@ -35,6 +36,7 @@ struct kvm_gmem_state {
 	struct maple_tree	attributes;
 	struct hugetlb_gmem	*hugetlb;
 	unsigned int		page_order;
+	struct list_head	consumers;
 	struct delayed_work	merge_work;
 	unsigned long		merge_due;
 	unsigned long		regrow_interval;
@@ -51,20 +53,22 @@ struct kvm_gmem_range {
 	pgoff_t end;
 };
 
+/* Called for each memslot that has a part of a range; not 0 ends it. */
+typedef int (*kvm_gmem_binding_fn_t)(struct kvm *kvm,
+				     struct kvm_memory_slot *slot, void *arg);
+
 /* guest_memfd.c */
 struct kvm_gmem_state *kvm_gmem_state(struct inode *inode);
 struct mempolicy *kvm_gmem_lookup_policy(struct inode *inode, pgoff_t index);
 struct kvm *kvm_gmem_file_kvm(struct file *file);
 struct kvm *kvm_gmem_inode_kvm(struct inode *inode);
-void kvm_gmem_invalidate_start(struct inode *inode, pgoff_t start, pgoff_t end);
-void kvm_gmem_invalidate_end(struct inode *inode, pgoff_t start, pgoff_t end);
+int kvm_gmem_for_each_binding(struct inode *inode, pgoff_t start, pgoff_t end,
+			      kvm_gmem_binding_fn_t fn, void *arg);
 
 #ifdef CONFIG_KVM_GUEST_MEMFD_HUGETLB
 /* gmem_attributes.c */
 int kvm_gmem_init_attributes(struct inode *inode);
 void kvm_gmem_destroy_attributes(struct inode *inode);
-bool kvm_gmem_attribute_private(struct inode *inode, pgoff_t index,
-				pgoff_t *last);
 void *kvm_gmem_attribute_entry(bool to_private);
 long kvm_gmem_ioctl(struct file *file, unsigned int ioctl, unsigned long arg);
 
@@ -88,12 +92,29 @@ int kvm_gmem_hugetlb_get_pfn(struct kvm_memory_slot *slot, struct inode *inode,
 /* gmem_convert.c */
 int kvm_gmem_convert(struct inode *inode, pgoff_t start, pgoff_t end,
 		     bool to_private, u64 flags, pgoff_t *error_index);
-int kvm_gmem_wait_unpinned(struct inode *inode, pgoff_t start, pgoff_t end);
+int kvm_gmem_punch(struct inode *inode, pgoff_t start, pgoff_t end);
 int kvm_gmem_split_block(struct inode *inode, pgoff_t index);
 int kvm_gmem_fit_layout(struct inode *inode, struct hugetlb_gmem_extent *extent);
 void kvm_gmem_merge_extent(struct inode *inode,
 			   struct hugetlb_gmem_extent *extent, bool regrow,
 			   enum hugetlb_gmem_reason reason);
+
+/* gmem_invalidate.c */
+int kvm_gmem_prepare_stage2(struct inode *inode, struct kvm_gmem_range *range,
+			    pgoff_t *error_index);
+void kvm_gmem_finish_stage2(struct inode *inode, struct kvm_gmem_range *range);
+void kvm_gmem_unmap_stage2(struct inode *inode, struct kvm_gmem_range *range);
+void kvm_gmem_check_stage2(struct inode *inode,
+			   const struct kvm_gmem_range *ranges,
+			   unsigned long nr);
+void kvm_gmem_force_unmap_stage2(struct inode *inode,
+				 struct kvm_gmem_range *range);
+int kvm_gmem_prepare_consumers(struct inode *inode,
+			       const struct kvm_gmem_range *range);
+void kvm_gmem_abort_consumers(struct inode *inode,
+			      const struct kvm_gmem_range *range);
+void kvm_gmem_unmap_consumers(struct inode *inode,
+			      const struct kvm_gmem_range *range);
 
 /* gmem_merge.c */
 void kvm_gmem_init_merge(struct kvm_gmem_state *state);
@@ -133,23 +154,6 @@ static inline void kvm_gmem_release_attributes(struct inode *inode)
 {
 	if (kvm_gmem_has_attributes())
 		filemap_invalidate_unlock_shared(inode->i_mapping);
-}
-
-/*
- * KVM chose the size of a mapping before it took mmu_lock.  Turn away every
- * fault in an extent of which a part changes, not just in that part.
- */
-static inline void kvm_gmem_invalidate_extents(struct kvm *kvm,
-					       const struct kvm_gfn_range *range)
-{
-	/* NULL while the file is released; the binding is stable otherwise. */
-	struct file *file = range->slot->gmem.file;
-	gfn_t nr = 1UL << HUGETLB_GMEM_MAX_ORDER;
-
-	if (file && (kvm_gmem_has_attributes() ||
-		     kvm_gmem_is_hugetlb(file_inode(file))))
-		kvm_mmu_invalidate_range_add(kvm, round_down(range->start, nr),
-					     round_up(range->end, nr));
 }
 #else
 #define kvm_gmem_ioctl NULL
@@ -221,12 +225,10 @@ static inline void kvm_gmem_hold_attributes(struct inode *inode)
 static inline void kvm_gmem_release_attributes(struct inode *inode)
 {
 }
-
-static inline void kvm_gmem_invalidate_extents(struct kvm *kvm,
-					       const struct kvm_gfn_range *range)
-{
-}
 #endif /* CONFIG_KVM_GUEST_MEMFD_HUGETLB */
+
+DEFINE_GUARD(kvm_gmem_exclusive, struct address_space *,
+	     filemap_invalidate_lock(_T), filemap_invalidate_unlock(_T))
 
 DEFINE_LOCK_GUARD_1(kvm_gmem_attributes, struct inode,
 		    kvm_gmem_hold_attributes(_T->lock),

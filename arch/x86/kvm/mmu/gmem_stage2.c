@@ -2,14 +2,29 @@
 /*
  * Stage 2 of memory from a guest_memfd with attributes or huge pages
  *
+ * What is private must not be unmapped unless it is converted or punched: a TD
+ * would have to accept it anew.  So a leaf which reaches out of a range that is
+ * to be unmapped is split first, which may fail, and then the range is unmapped,
+ * which may not:
+ *
+ *	           start                            end
+ *	[    1G    . |    ][      1G      ][      1G |     ]   before
+ *	[2M][2M][4K..|][2M][      1G      ][2M][4K..|][2M]     split at both ends
+ *	[2M][2M][4K]                                [4K][2M]   after
+ *
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/hugetlb_gmem.h>
 #include <linux/kvm_host.h>
 
+#include <trace/events/guest_memfd.h>
+
+#include "gmem_stage2.h"
 #include "mmu.h"
 #include "mmu_internal.h"
+#include "tdp_mmu.h"
 
 /*
  * Hardware that owns private memory (SEV-SNP, TDX) has to be told when a page
@@ -84,4 +99,95 @@ u64 kvm_gmem_lpage_alignment(const struct kvm_memory_slot *slot)
 {
 	return kvm_gmem_slot_is_hugetlb(slot) ? slot->gmem.pgoff :
 	       slot->userspace_addr >> PAGE_SHIFT;
+}
+
+/* Split the leaf over both @gfn - 1 and @gfn, if there is one, to 4K. */
+static int split_leaf_at(struct kvm *kvm, const struct kvm_memory_slot *slot,
+			 gfn_t gfn)
+{
+	int level, ret;
+
+	for (level = KVM_MAX_HUGEPAGE_LEVEL; level > PG_LEVEL_4K; level--) {
+		gfn_t nr = KVM_PAGES_PER_HPAGE(level);
+		gfn_t base = round_down(gfn, nr);
+
+		if (base == gfn)
+			return 0;
+
+		ret = kvm_tdp_mmu_try_split_huge_pages(kvm, slot, base,
+						       base + nr, level - 1,
+						       false);
+		trace_gmem_stage2_split(base, level, ret);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/**
+ * kvm_arch_gmem_split - see that no leaf of stage 2 is on both sides of a gfn
+ * @kvm: the VM
+ * @slot: memslot of @gfn
+ * @gfn: the first gfn on one side
+ *
+ * Memory is allocated with mmu_lock dropped.
+ *
+ * Context: an invalidation is in progress over all gfns that one leaf with @gfn
+ * could map, or a fault would make it large again; mmu_lock not held.
+ *
+ * Return: 0; -ENOMEM; -EBUSY if hardware that owns stage 2 is busy.  In either
+ * case leaves may be smaller than before, and nothing is unmapped.
+ */
+int kvm_arch_gmem_split(struct kvm *kvm, const struct kvm_memory_slot *slot,
+			gfn_t gfn)
+{
+	int ret;
+
+	/* The rmaps of shadow paging find what straddles a range, unmap it. */
+	if (!tdp_mmu_enabled || hugetlb_gmem_skip_presplit())
+		return 0;
+	if (hugetlb_gmem_should_fail())
+		return -ENOMEM;
+
+	write_lock(&kvm->mmu_lock);
+	ret = split_leaf_at(kvm, slot, gfn);
+	write_unlock(&kvm->mmu_lock);
+	return ret;
+}
+
+/* Do unmappings tell private from shared, although one root maps both? */
+static bool filters_leaves(const struct kvm_memory_slot *slot)
+{
+	return kvm_slot_has_gmem(slot) &&
+	       (!vm_memory_attributes || kvm_gmem_slot_is_hugetlb(slot));
+}
+
+/**
+ * kvm_gmem_keep_leaf - is a leaf in an unmapped range not to be unmapped?
+ * @kvm: the VM
+ * @range: what is unmapped; NULL if not on behalf of a memslot
+ * @iter: at the leaf
+ *
+ * A notifier on the VMM's addresses is about shared memory.  Private memory in
+ * the same gfns is not there, so that nothing happens to it.
+ *
+ * A leaf is uniform, and attributes change only when no leaf of the old kind is
+ * left, so that the attribute of any gfn tells what the leaf is.
+ *
+ * Context: mmu_lock held for writing; kvm->srcu or slots_lock held, too, unless
+ * @range is about both kinds.
+ *
+ * Return: true if so.
+ */
+bool kvm_gmem_keep_leaf(struct kvm *kvm, const struct kvm_gfn_range *range,
+			const struct tdp_iter *iter)
+{
+	enum kvm_gfn_range_filter both = KVM_FILTER_SHARED | KVM_FILTER_PRIVATE;
+
+	if (!range || range->attr_filter == both ||
+	    !kvm_arch_has_private_mem(kvm) || !filters_leaves(range->slot))
+		return false;
+
+	return !(range->attr_filter & (kvm_mem_is_private(kvm, iter->gfn) ?
+				       KVM_FILTER_PRIVATE : KVM_FILTER_SHARED));
 }
