@@ -23,6 +23,7 @@
 
 #define GMEM_GPA		((gpa_t)SZ_4G)
 #define GMEM_SLOT		10
+#define GMEM_SECOND_SLOT	11
 #define GMEM_MODEL_GPA		((gpa_t)SZ_1G)
 #define GMEM_MODEL_SLOT		9
 
@@ -75,6 +76,8 @@ struct gmem_config {
 	/* 0 for base pages, i.e. a file without GUEST_MEMFD_FLAG_HUGETLB. */
 	u8 order;
 	u64 size;
+	/* If not 0, the memory from here on is in a second slot. */
+	u64 second_slot;
 	/* GUEST_MEMFD_FLAG_MMAP and GUEST_MEMFD_FLAG_INIT_SHARED. */
 	u64 flags;
 	unsigned long vm_type;

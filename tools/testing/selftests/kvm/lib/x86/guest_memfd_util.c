@@ -323,6 +323,22 @@ struct gmem_config gmem_one_page_config(u8 order)
 	};
 }
 
+static void gmem_add_slot(struct gmem_vm *g, u32 slot, u64 offset, u64 size)
+{
+	vm_set_user_memory_region2(g->vm, slot, KVM_MEM_GUEST_MEMFD,
+				   GMEM_GPA + offset, size, g->shared + offset,
+				   g->fd, offset);
+}
+
+static void gmem_add_slots(struct gmem_vm *g)
+{
+	u64 size = g->config.size, second = g->config.second_slot;
+
+	gmem_add_slot(g, GMEM_SLOT, 0, second ? : size);
+	if (second)
+		gmem_add_slot(g, GMEM_SECOND_SLOT, second, size - second);
+}
+
 void gmem_vm_create(struct gmem_vm *g, const struct gmem_config *config)
 {
 	struct vm_shape shape = {
@@ -341,8 +357,7 @@ void gmem_vm_create(struct gmem_vm *g, const struct gmem_config *config)
 						guest_main);
 	g->fd = gmem_create(g->vm, config->size, config->flags, config->order);
 	gmem_map_shared(g);
-	vm_set_user_memory_region2(g->vm, GMEM_SLOT, KVM_MEM_GUEST_MEMFD,
-				   GMEM_GPA, config->size, g->shared, g->fd, 0);
+	gmem_add_slots(g);
 	if (gmem_vm_wide_attributes() && config->vm_type)
 		vm_mem_set_private(g->vm, GMEM_GPA, config->size);
 
