@@ -203,6 +203,27 @@ bool kvm_gmem_slot_is_hugetlb(const struct kvm_memory_slot *slot)
 }
 
 /**
+ * kvm_gmem_slot_unmap_failed - kvm_gmem_unmap_failed() for gfns
+ * @slot: the memslot
+ * @gfn: first gfn, in @slot
+ * @nr_pages: number of gfns
+ *
+ * Return: false if the file is being closed, and its pages may be gone.
+ */
+bool kvm_gmem_slot_unmap_failed(const struct kvm_memory_slot *slot, u64 gfn,
+				unsigned long nr_pages)
+{
+	pgoff_t index = slot_index(slot, gfn);
+
+	CLASS(gmem_slot_file, file)(slot);
+	if (!file)
+		return false;
+
+	kvm_gmem_unmap_failed(file_inode(file), index, index + nr_pages);
+	return true;
+}
+
+/**
  * kvm_gmem_supports_hugetlb - is GUEST_MEMFD_FLAG_HUGETLB available?
  * @kvm: the VM, or NULL for what any VM may support
  *

@@ -159,7 +159,21 @@ int kvm_arch_gmem_split(struct kvm *kvm, const struct kvm_memory_slot *slot,
 static bool filters_leaves(const struct kvm_memory_slot *slot)
 {
 	return kvm_slot_has_gmem(slot) &&
-	       (!vm_memory_attributes || kvm_gmem_slot_is_hugetlb(slot));
+	       (!vm_memory_attributes || kvm_gmem_slot_is_hugetlb(slot) ||
+		kvm_sept_emul_has_slot(slot));
+}
+
+static bool is_filtered_out(struct kvm *kvm, const struct kvm_gfn_range *range,
+			    const struct tdp_iter *iter)
+{
+	enum kvm_gfn_range_filter both = KVM_FILTER_SHARED | KVM_FILTER_PRIVATE;
+
+	if (range->attr_filter == both || !kvm_arch_has_private_mem(kvm) ||
+	    !filters_leaves(range->slot))
+		return false;
+
+	return !(range->attr_filter & (kvm_mem_is_private(kvm, iter->gfn) ?
+				       KVM_FILTER_PRIVATE : KVM_FILTER_SHARED));
 }
 
 /**
@@ -182,12 +196,6 @@ static bool filters_leaves(const struct kvm_memory_slot *slot)
 bool kvm_gmem_keep_leaf(struct kvm *kvm, const struct kvm_gfn_range *range,
 			const struct tdp_iter *iter)
 {
-	enum kvm_gfn_range_filter both = KVM_FILTER_SHARED | KVM_FILTER_PRIVATE;
-
-	if (!range || range->attr_filter == both ||
-	    !kvm_arch_has_private_mem(kvm) || !filters_leaves(range->slot))
-		return false;
-
-	return !(range->attr_filter & (kvm_mem_is_private(kvm, iter->gfn) ?
-				       KVM_FILTER_PRIVATE : KVM_FILTER_SHARED));
+	return range && (is_filtered_out(kvm, range, iter) ||
+			 kvm_sept_emul_remove(kvm, range, iter));
 }
