@@ -67,7 +67,5 @@ bool kvm_gmem_layout_follows(struct inode *inode);
 /* gmem_pinned.c */
 int kvm_gmem_check_unpinned(struct kvm_gmem_conversion *conv, bool unmap,
 			    pgoff_t *error_index);
-bool kvm_gmem_extent_goes(struct kvm_gmem_conversion *conv,
-			  struct hugetlb_gmem_extent *extent);
 
 #endif /* __KVM_GMEM_CONVERT_H__ */

@@ -42,7 +42,12 @@ int kvm_gmem_check_create(const struct kvm_create_guest_memfd *args)
 	return 0;
 }
 
-/* The HugeTLB pages of a guest_memfd, or NULL. */
+/**
+ * kvm_gmem_hugetlb - the HugeTLB side of a guest_memfd
+ * @inode: the guest_memfd
+ *
+ * Return: what mm/hugetlb_gmem.c has of it, NULL without HugeTLB pages.
+ */
 struct hugetlb_gmem *kvm_gmem_hugetlb(struct inode *inode)
 {
 	return kvm_gmem_state(inode)->hugetlb;

@@ -395,7 +395,11 @@ int kvm_gmem_prepare_consumers(struct inode *inode,
 	return 0;
 }
 
-/* Nothing happens to the range after all. */
+/**
+ * kvm_gmem_abort_consumers - tell all consumers that a range stays
+ * @inode: the guest_memfd
+ * @range: as for kvm_gmem_prepare_consumers(), which succeeded
+ */
 void kvm_gmem_abort_consumers(struct inode *inode,
 			      const struct kvm_gmem_range *range)
 {
@@ -406,7 +410,11 @@ void kvm_gmem_abort_consumers(struct inode *inode,
 	abort_consumers(inode, head, range->start, range->end);
 }
 
-/* Take the range from all consumers. */
+/**
+ * kvm_gmem_unmap_consumers - take a range from all consumers
+ * @inode: the guest_memfd
+ * @range: as for kvm_gmem_prepare_consumers(), which succeeded
+ */
 void kvm_gmem_unmap_consumers(struct inode *inode,
 			      const struct kvm_gmem_range *range)
 {

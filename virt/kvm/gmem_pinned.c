@@ -61,8 +61,8 @@ static struct folio *get_extent_folio(struct hugetlb_gmem_extent *extent,
  * Does an extent go back to the pool?  With a poisoned page it stays, and who
  * holds others of its pages, or of one that is only zeroed, is in nobody's way.
  */
-bool kvm_gmem_extent_goes(struct kvm_gmem_conversion *conv,
-			  struct hugetlb_gmem_extent *extent)
+static bool extent_goes(struct kvm_gmem_conversion *conv,
+			struct hugetlb_gmem_extent *extent)
 {
 	pgoff_t end = extent->index + (1UL << extent->order);
 
@@ -80,7 +80,7 @@ static pgoff_t find_pinned_huge(struct kvm_gmem_conversion *conv,
 	pgoff_t found, index = range->start;
 
 	while ((extent = kvm_gmem_next_extent(conv->inode, &index, range->end))) {
-		if (conv->punch && !kvm_gmem_extent_goes(conv, extent))
+		if (conv->punch && !extent_goes(conv, extent))
 			continue;
 		found = hugetlb_gmem_find_pinned(extent, range->start,
 						 range->end);

@@ -29,8 +29,8 @@ static bool planned_private(struct kvm_gmem_conversion *conv, pgoff_t index,
 }
 
 /* As above, but runs of equal attributes on both sides of an end are one. */
-static bool planned_run(struct kvm_gmem_conversion *conv, pgoff_t index, pgoff_t end,
-			pgoff_t *last)
+static bool planned_run(struct kvm_gmem_conversion *conv, pgoff_t index,
+			pgoff_t end, pgoff_t *last)
 {
 	bool is_private = planned_private(conv, index, last);
 	pgoff_t next;
@@ -117,7 +117,15 @@ static bool merge_pending(struct hugetlb_gmem_extent *extent)
 			   HUGETLB_GMEM_MERGE_PENDING);
 }
 
-/* Without a step there may still be an end to a merge that is pending. */
+/**
+ * kvm_gmem_plan_extent - plan the layout of one extent
+ * @conv: the conversion, with what changes; gets another relayout, if any
+ * @extent: the extent, with memory
+ *
+ * Without a step there may still be an end to a merge that is pending.
+ *
+ * Return: 0 or -ENOMEM.
+ */
 int kvm_gmem_plan_extent(struct kvm_gmem_conversion *conv,
 		       struct hugetlb_gmem_extent *extent)
 {
@@ -137,7 +145,14 @@ int kvm_gmem_plan_extent(struct kvm_gmem_conversion *conv,
 	return ret;
 }
 
-/* Only the host needs small folios, and without a mapping it has no access. */
+/**
+ * kvm_gmem_layout_follows - do layouts follow attributes?
+ * @inode: the guest_memfd
+ *
+ * Only the host needs small folios, and without a mapping it has no access.
+ *
+ * Return: true if so.
+ */
 bool kvm_gmem_layout_follows(struct inode *inode)
 {
 	struct kvm_gmem_state *state = kvm_gmem_state(inode);
@@ -145,6 +160,13 @@ bool kvm_gmem_layout_follows(struct inode *inode)
 	return state->hugetlb && state->flags & GUEST_MEMFD_FLAG_MMAP;
 }
 
+/**
+ * kvm_gmem_plan_extents - plan the layouts of all extents in the range
+ * @conv: the conversion, with what changes; gets its relayouts
+ * @error_index: out with an error, the start of the extent, clipped to the range
+ *
+ * Return: 0 or -ENOMEM.
+ */
 int kvm_gmem_plan_extents(struct kvm_gmem_conversion *conv, pgoff_t *error_index)
 {
 	struct hugetlb_gmem_extent *extent;
@@ -165,7 +187,14 @@ int kvm_gmem_plan_extents(struct kvm_gmem_conversion *conv, pgoff_t *error_index
 	return 0;
 }
 
-/* The next part that changes, from @index, which moves past it. */
+/**
+ * kvm_gmem_next_range - step through the parts that change
+ * @conv: the conversion
+ * @index: in, where to look from; out, the end of the part
+ * @range: out, the part
+ *
+ * Return: false after the last.
+ */
 bool kvm_gmem_next_range(struct kvm_gmem_conversion *conv, pgoff_t *index,
 		       struct kvm_gmem_range *range)
 {
@@ -185,6 +214,12 @@ bool kvm_gmem_next_range(struct kvm_gmem_conversion *conv, pgoff_t *index,
 	return false;
 }
 
+/**
+ * kvm_gmem_plan_ranges - list the parts that change
+ * @conv: the conversion; gets its ranges, or with -ENOMEM only their number
+ *
+ * Return: 0 or -ENOMEM.
+ */
 int kvm_gmem_plan_ranges(struct kvm_gmem_conversion *conv)
 {
 	pgoff_t index = conv->start;
