@@ -29,4 +29,5 @@ TEST_GEN_PROGS_x86 += x86/guest_memfd_punch_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_scan_race_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_split_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_stats_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_transaction_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_vmemmap_test

@@ -134,7 +134,14 @@ u64 gmem_check_vmemmap(int fd, u64 page)
 	return found;
 }
 
-/* Calls that failed may be counted. */
+/* Calls that failed are counted. */
+static bool counts_failures(const char *line)
+{
+	return strstr(line, "gmem-convert-enomem:") ||
+	       strstr(line, "gmem-convert-eagain:") ||
+	       strstr(line, "gmem-last-eagain:");
+}
+
 static void add_fdinfo(struct lines *l, int fd)
 {
 	char path[64];
@@ -142,7 +149,7 @@ static void add_fdinfo(struct lines *l, int fd)
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
 	lines_open(l, path);
 	while (lines_next(l)) {
-		if (!strstr(l->line, "gmem-convert-enomem:"))
+		if (!counts_failures(l->line))
 			fputs(l->line, l->out);
 	}
 }
