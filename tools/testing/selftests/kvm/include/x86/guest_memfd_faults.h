@@ -27,6 +27,13 @@ extern const struct gmem_fault gmem_fault_own;
 extern const struct gmem_fault gmem_fault_slab;
 extern const struct gmem_fault gmem_fault_page;
 
+/*
+ * Any capability of debugfs: have it fail @times times, from the @number-th time
+ * on that it could.  Return how many times are left.
+ */
+void gmem_fail_arm(const char *capability, u64 number, u64 times);
+u64 gmem_fail_disarm(const char *capability);
+
 u64 gmem_fault_next(u64 number);
 
 #endif /* SELFTEST_KVM_GUEST_MEMFD_FAULTS_H */

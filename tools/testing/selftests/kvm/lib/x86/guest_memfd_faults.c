@@ -36,38 +36,49 @@ static void set_fault(const char *capability, const char *name, const char *valu
 	gmem_write_file(path, value);
 }
 
-static void set_own(const char *name, u64 value)
+static void set_number(const char *capability, const char *name, u64 value)
 {
 	char text[32];
 
 	snprintf(text, sizeof(text), "%lu", value);
-	set_fault("fail_hugetlb_gmem", name, text);
+	set_fault(capability, name, text);
+}
+
+void gmem_fail_arm(const char *capability, u64 number, u64 times)
+{
+	set_number(capability, "interval", 1);
+	set_number(capability, "verbose", 0);
+	set_number(capability, "space", number);
+	set_number(capability, "times", times);
+	set_number(capability, "probability", 100);
+}
+
+u64 gmem_fail_disarm(const char *capability)
+{
+	char path[128], text[32];
+	ssize_t len;
+
+	set_number(capability, "probability", 0);
+	snprintf(path, sizeof(path), DEBUGFS "%s/times", capability);
+	len = read_text(path, text, sizeof(text));
+	TEST_ASSERT(len > 0, "Reading %s: %ld", path, len);
+	return strtoul(text, NULL, 0);
 }
 
 static void own_set_up(void)
 {
-	set_own("interval", 1);
-	set_own("verbose", 0);
 	set_fault("fail_hugetlb_gmem", "task-filter", "Y");
 	gmem_write_file("/proc/self/make-it-fail", "1");
 }
 
 static void own_arm(u64 number)
 {
-	set_own("space", number);
-	set_own("times", 1);
-	set_own("probability", 100);
+	gmem_fail_arm("fail_hugetlb_gmem", number, 1);
 }
 
 static bool own_disarm(void)
 {
-	char text[32];
-	ssize_t len;
-
-	set_own("probability", 0);
-	len = read_text(DEBUGFS "fail_hugetlb_gmem/times", text, sizeof(text));
-	TEST_ASSERT(len > 0, "Reading fail_hugetlb_gmem/times: %ld", len);
-	return !atoi(text);
+	return !gmem_fail_disarm("fail_hugetlb_gmem");
 }
 
 const struct gmem_fault gmem_fault_own = {

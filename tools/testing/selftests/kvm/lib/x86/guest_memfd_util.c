@@ -521,6 +521,17 @@ int gmem_set_attributes(int fd, u64 offset, u64 size, u64 attributes,
 	return ret;
 }
 
+static int set_vm_attributes(struct gmem_vm *g, u64 page, u64 nr, u64 attributes)
+{
+	struct kvm_memory_attributes args = {
+		.address = GMEM_GPA + page * PAGE_SIZE,
+		.size = nr * PAGE_SIZE,
+		.attributes = attributes,
+	};
+
+	return __vm_ioctl(g->vm, KVM_SET_MEMORY_ATTRIBUTES, &args) ? errno : 0;
+}
+
 /* Keep contents where the attribute is the file's and the host can map it. */
 int gmem_try_convert(struct gmem_vm *g, u64 page, u64 nr, bool to_private,
 		     u64 *error_offset)
@@ -528,11 +539,8 @@ int gmem_try_convert(struct gmem_vm *g, u64 page, u64 nr, bool to_private,
 	u64 attributes = to_private ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
 	u64 flags = gmem_in_place(g) ? KVM_SET_MEMORY_ATTRIBUTES2_PRESERVE : 0;
 
-	if (gmem_vm_wide_attributes()) {
-		vm_set_memory_attributes(g->vm, GMEM_GPA + page * PAGE_SIZE,
-					 nr * PAGE_SIZE, attributes);
-		return 0;
-	}
+	if (gmem_vm_wide_attributes())
+		return set_vm_attributes(g, page, nr, attributes);
 
 	return gmem_set_attributes(g->fd, page * PAGE_SIZE, nr * PAGE_SIZE,
 				   attributes, flags, error_offset);

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the VMM does to its own mapping of a slot concerns shared memory alone:
+ * no call of it unmaps private memory from stage 2, of which the S-EPT emulation
+ * would not forgive the loss.
+ *
+ * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
+ */
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "guest_memfd_stage2.h"
+#include "kvm_test_harness.h"
+
+#define BLOCK_PAGES	(SZ_2M / PAGE_SIZE)
+#define READ_WRITE	(PROT_READ | PROT_WRITE)
+
+FIXTURE(guest_memfd_notifier)
+{
+	struct gmem_stage2 s;
+};
+
+FIXTURE_VARIANT(guest_memfd_notifier)
+{
+	u8 order;
+	u64 flags;
+};
+
+/* Shared memory is elsewhere. */
+FIXTURE_VARIANT_ADD(guest_memfd_notifier, 2m) {
+	.order = ORDER_2M,
+};
+
+FIXTURE_VARIANT_ADD(guest_memfd_notifier, 2m_mmap) {
+	.order = ORDER_2M,
+	.flags = GUEST_MEMFD_FLAG_MMAP,
+};
+
+FIXTURE_VARIANT_ADD(guest_memfd_notifier, 1g) {
+	.order = ORDER_1G,
+};
+
+FIXTURE_VARIANT_ADD(guest_memfd_notifier, 1g_mmap) {
+	.order = ORDER_1G,
+	.flags = GUEST_MEMFD_FLAG_MMAP,
+};
+
+FIXTURE_SETUP(guest_memfd_notifier)
+{
+	u64 nr = variant->order == ORDER_1G ? 1 : 3;
+
+	gmem_stage2_create(&self->s, variant->order, nr, variant->flags, true);
+}
+
+FIXTURE_TEARDOWN(guest_memfd_notifier)
+{
+	gmem_stage2_free(&self->s);
+}
+
+static void discard(struct gmem_vm *g)
+{
+	kvm_madvise(g->shared, g->config.size, MADV_DONTNEED);
+}
+
+static void map_anew(struct gmem_vm *g)
+{
+	int flags = gmem_has_mmap(g) ? MAP_SHARED :
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	void *mem;
+
+	kvm_munmap(g->shared, g->config.size);
+	mem = mmap(g->shared, g->config.size, READ_WRITE, MAP_FIXED_NOREPLACE | flags,
+		   gmem_has_mmap(g) ? g->fd : -1, 0);
+	TEST_ASSERT(mem == g->shared, "mmap() at %p: %p, errno: %d", g->shared, mem, errno);
+}
+
+static void protect(struct gmem_vm *g)
+{
+	TEST_ASSERT(!mprotect(g->shared, g->config.size, PROT_NONE),
+		    "mprotect(PROT_NONE), errno: %d", errno);
+	TEST_ASSERT(!mprotect(g->shared, g->config.size, READ_WRITE),
+		    "mprotect(), errno: %d", errno);
+}
+
+static const struct vmm_call {
+	const char *name;
+	void (*call)(struct gmem_vm *g);
+	/* Shared memory that is not the file's is lost. */
+	bool drops;
+} calls[] = {
+	{ "madvise(MADV_DONTNEED)", discard, true },
+	{ "munmap() and mmap()", map_anew, true },
+	{ "mprotect()", protect, false },
+};
+
+struct range {
+	u64 page;
+	u64 nr;
+};
+
+static void assert_private(struct gmem_stage2 *s, const char *want, const char *when)
+{
+	char *is = gmem_leaves_text(&s->g, "private");
+	struct gmem_sept sept;
+
+	TEST_ASSERT(!strcmp(want, is), "%s: private leaves\n%swere\n%s", when, is, want);
+	free(is);
+	gmem_sept_read(&s->g, &sept);
+	TEST_ASSERT(!sept.violations, "%s: %lu violations", when, sept.violations);
+}
+
+static void lose_shared(struct gmem_stage2 *s, const struct range *shared, unsigned int nr)
+{
+	if (gmem_has_mmap(&s->g))
+		return;
+	for (; nr--; shared++)
+		gmem_set_tags(&s->g, shared->page, shared->nr, 0);
+}
+
+/* The guest has not run yet when leaves are compared: they were not restored. */
+static void call_all(struct gmem_stage2 *s, const struct range *shared, unsigned int nr)
+{
+	char *before = gmem_leaves_text(&s->g, "private");
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(calls); i++) {
+		calls[i].call(&s->g);
+		assert_private(s, before, calls[i].name);
+		if (calls[i].drops)
+			lose_shared(s, shared, nr);
+		gmem_guest_check(&s->g, 0, s->g.nr_pages, GMEM_STEP_SPREAD);
+		assert_private(s, before, "The guest read all pages");
+	}
+	free(before);
+}
+
+TEST_F_TIMEOUT(guest_memfd_notifier, private, GMEM_TIMEOUT)
+{
+	call_all(&self->s, NULL, 0);
+	gmem_stage2_assert(&self->s, "All private");
+}
+
+/* Both sides have touched it, so that there is something to be unmapped. */
+static void share(struct gmem_stage2 *s, const struct range *range)
+{
+	struct gmem_vm *g = &s->g;
+	u64 page;
+
+	gmem_convert(g, range->page, range->nr, false);
+	gmem_set_tags(g, range->page, range->nr, 2);
+	if (!gmem_host_reaches(g)) {
+		gmem_guest_write(g, range->page, range->nr);
+		return;
+	}
+	for (page = range->page; page < range->page + range->nr; page++)
+		gmem_host_write(g, page);
+	gmem_guest_check(g, range->page, range->nr, GMEM_STEP_ALL);
+}
+
+static void check_host(struct gmem_stage2 *s, const struct range *range)
+{
+	u64 page;
+
+	if (!gmem_host_reaches(&s->g))
+		return;
+	for (page = range->page; page < range->page + range->nr; page++)
+		gmem_host_check(&s->g, page, GMEM_STEP_SPREAD);
+}
+
+/* A page, and a range over the end of a block. */
+TEST_F_TIMEOUT(guest_memfd_notifier, shared, GMEM_TIMEOUT)
+{
+	struct gmem_stage2 *s = &self->s;
+	const struct range shared[] = {
+		{ 5, 1 },
+		{ 2 * BLOCK_PAGES - 100, 200 },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(shared); i++)
+		share(s, &shared[i]);
+	call_all(s, shared, ARRAY_SIZE(shared));
+
+	for (i = 0; i < ARRAY_SIZE(shared); i++) {
+		check_host(s, &shared[i]);
+		gmem_convert(&s->g, shared[i].page, shared[i].nr, true);
+	}
+	discard(&s->g);
+	gmem_guest_check(&s->g, 0, 5, GMEM_STEP_ALL);
+	gmem_guest_write(&s->g, 0, s->g.nr_pages);
+}
+
+/* With all of it shared there are leaves that may go, and must. */
+TEST_F_TIMEOUT(guest_memfd_notifier, all_shared, GMEM_TIMEOUT)
+{
+	struct gmem_stage2 *s = &self->s;
+	struct gmem_vm *g = &s->g;
+	struct range half = { 0, g->nr_pages / 2 };
+
+	if (!gmem_in_place(g))
+		return;
+
+	gmem_convert(g, half.page, half.nr, false);
+	gmem_host_check(g, 3, GMEM_STEP_ALL);
+	call_all(s, &half, 1);
+	check_host(s, &half);
+}
+
+TEST_HARNESS_MAIN
