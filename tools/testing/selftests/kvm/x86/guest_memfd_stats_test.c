@@ -14,11 +14,10 @@
 #include "cgroup_util.h"
 #include "guest_memfd_pins.h"
 #include "guest_memfd_state.h"
+#include "guest_memfd_trace.h"
 #include "kvm_test_harness.h"
 
 #define SYSFS		"/sys/kernel/mm/hugetlb_gmem/"
-#define TRACING		"/sys/kernel/tracing/"
-#define TRACE_SIZE	65536
 #define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define NEVER		(3600 * 1000)
 #define BLOCK_PAGES	(SZ_2M / PAGE_SIZE)
@@ -402,32 +401,10 @@ TEST_F_TIMEOUT(guest_memfd_stats, vm_stats, GMEM_TIMEOUT)
 	TEST_ASSERT_EQ(sum, 10);
 }
 
-static void trace_write(const char *file, const char *value)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), TRACING "%s", file);
-	gmem_write_file(path, value);
-}
-
-static u64 count_events(const char *trace, const char *event, const char *with)
-{
-	const char *at = trace, *end;
-	u64 nr = 0;
-
-	while ((at = strstr(at, event))) {
-		end = strchrnul(at, '\n');
-		if (memmem(at, end - at, with, strlen(with)))
-			nr++;
-		at = end;
-	}
-	return nr;
-}
-
 static void assert_events(const char *trace, const char *event,
 			  const char *with, u64 want)
 {
-	u64 nr = count_events(trace, event, with);
+	u64 nr = gmem_trace_count(trace, event, with);
 
 	TEST_ASSERT(nr == want, "%lu of %s with '%s', not %lu, in:\n%s", nr,
 		    event, with, want, trace);
@@ -436,34 +413,28 @@ static void assert_events(const char *trace, const char *event,
 TEST_F_TIMEOUT(guest_memfd_stats, tracepoints, GMEM_TIMEOUT)
 {
 	struct gmem_vm *g = &self->g;
-	char *trace = malloc(TRACE_SIZE);
 	char order[16];
-	int fd;
+	char *trace;
 
-	TEST_ASSERT(trace, "Out of memory");
 	snprintf(order, sizeof(order), "order=%u ", g->config.order);
 	gmem_guest_write(g, 5, 1);
-	/* Opening it so empties it. */
-	fd = open_path_or_exit(TRACING "trace", O_WRONLY | O_TRUNC);
-	kvm_close(fd);
-	trace_write("events/guest_memfd/enable", "1");
+	gmem_trace_begin("");
 	gmem_set_merge_delay(0);
 	flip(g, 2);
 	kvm_fallocate(g->fd, PUNCH, 0, self->page_size);
-	trace_write("events/guest_memfd/enable", "0");
+	trace = gmem_trace_end("");
 
-	TEST_ASSERT(read_text(TRACING "trace", trace, TRACE_SIZE) > 0, "No trace");
-	assert_events(trace, " gmem_prepare: ",
+	assert_events(trace, "gmem_prepare",
 		      "start=0x5000 end=0x6000 to_private=0 err=0", 1);
-	assert_events(trace, " gmem_prepare: ",
+	assert_events(trace, "gmem_prepare",
 		      "start=0x5000 end=0x6000 to_private=1 err=0", 1);
-	assert_events(trace, " gmem_commit: ", "start=0x5000 end=0x6000", 2);
-	assert_events(trace, " gmem_abort: ", "", 0);
-	assert_events(trace, " gmem_split: ", order, 1);
-	assert_events(trace, " gmem_split: ", "reason=convert", 1);
-	assert_events(trace, " gmem_merge: ", order, 1);
-	assert_events(trace, " gmem_free: ", order, 1);
-	assert_events(trace, " gmem_free: ", "reason=punch", 1);
+	assert_events(trace, "gmem_commit", "start=0x5000 end=0x6000", 2);
+	assert_events(trace, "gmem_abort", "", 0);
+	assert_events(trace, "gmem_split", order, 1);
+	assert_events(trace, "gmem_split", "reason=convert", 1);
+	assert_events(trace, "gmem_merge", order, 1);
+	assert_events(trace, "gmem_free", order, 1);
+	assert_events(trace, "gmem_free", "reason=punch", 1);
 	free(trace);
 }
 

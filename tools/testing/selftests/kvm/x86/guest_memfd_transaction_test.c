@@ -9,14 +9,13 @@
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <linux/falloc.h>
 
-#include "cgroup_util.h"
 #include "guest_memfd_consumer.h"
 #include "guest_memfd_dump.h"
 #include "guest_memfd_faults.h"
 #include "guest_memfd_pins.h"
+#include "guest_memfd_sept.h"
 #include "kvm_test_harness.h"
 
 #define NR_EXTENTS	3
@@ -26,9 +25,6 @@
 /* Pages with contents around a place that is looked at. */
 #define NR_NEAR		8
 
-#define SEPT_EMUL	"/sys/module/kvm/parameters/sept_emul"
-#define DEBUGFS		"/sys/kernel/debug/"
-
 struct transaction {
 	struct gmem_vm g;
 	u64 page_size;
@@ -37,6 +33,7 @@ struct transaction {
 	u64 extent;
 	u64 first;
 	u64 nr;
+	bool sept_was;
 };
 
 static void write_near(struct transaction *t, u64 page)
@@ -69,9 +66,9 @@ static void check_pages(struct transaction *t)
 	check_near(t, t->first);
 	check_near(t, middle_page(t));
 	check_near(t, t->first + t->nr);
-	TEST_ASSERT(!gmem_debugfs_value(&t->g, "sept_violations"),
+	TEST_ASSERT(!gmem_sept_stat(&t->g, "sept_violations"),
 		    "%lu violations of S-EPT's rules",
-		    gmem_debugfs_value(&t->g, "sept_violations"));
+		    gmem_sept_stat(&t->g, "sept_violations"));
 }
 
 /* All private, mapped by leaves as large as they get. */
@@ -96,7 +93,7 @@ static void set_up(struct transaction *t, u8 order)
 	config.size *= NR_EXTENTS;
 	config.second_slot = t->page_size + t->page_size / 2;
 	t->nr_hugepages = hugetlb_pool_require(t->page_size, NR_EXTENTS);
-	gmem_write_file(SEPT_EMUL, "Y");
+	t->sept_was = gmem_sept_set(true);
 	gmem_vm_create(&t->g, &config);
 	write_pages(t);
 	map_largest(t);
@@ -104,7 +101,7 @@ static void set_up(struct transaction *t, u8 order)
 
 static void tear_down(struct transaction *t)
 {
-	gmem_write_file(SEPT_EMUL, "N");
+	gmem_sept_set(t->sept_was);
 	gmem_vm_free(&t->g);
 	hugetlb_pool_set(t->page_size, t->nr_hugepages);
 }
@@ -275,39 +272,19 @@ TEST_F_TIMEOUT(guest_memfd_transaction, fail_page, GMEM_TIMEOUT)
 	fail_each(&self->t, &gmem_fault_page);
 }
 
-static void set_fault(const char *name, const char *attribute, const char *value)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), DEBUGFS "%s/%s", name, attribute);
-	gmem_write_file(path, value);
-}
-
-static void arm_stage2(const char *name, unsigned int number, const char *times)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%u", number);
-	set_fault(name, "interval", "1");
-	set_fault(name, "verbose", "0");
-	set_fault(name, "space", text);
-	set_fault(name, "times", times);
-	set_fault(name, "probability", "100");
-}
-
 /* Return the errno with the N-th split failing; as many are made before it. */
 static int convert_failing_split(struct transaction *t, const char *name,
-				 unsigned int number, const char *times)
+				 unsigned int number, unsigned int times)
 {
-	u64 demotes = gmem_debugfs_value(&t->g, "sept_demotes"), error_offset;
+	u64 demotes = gmem_sept_stat(&t->g, "sept_demotes"), error_offset;
 	struct gmem_dump was;
 	int error;
 
 	gmem_dump(&t->g, &was);
-	arm_stage2(name, number, times);
+	gmem_fail_arm(name, number, times);
 	error = gmem_try_convert(&t->g, t->first, t->nr, false, &error_offset);
-	set_fault(name, "probability", "0");
-	demotes = gmem_debugfs_value(&t->g, "sept_demotes") - demotes;
+	gmem_fail_disarm(name);
+	demotes = gmem_sept_stat(&t->g, "sept_demotes") - demotes;
 	TEST_ASSERT(demotes == number - 1, "%s: %lu leaves were split before number %u",
 		    name, demotes, number);
 	if (error)
@@ -318,7 +295,7 @@ static int convert_failing_split(struct transaction *t, const char *name,
 
 /* Each time from leaves as large as at first. */
 static void fail_each_split(struct transaction *t, const char *name,
-			    const char *times, int want)
+			    unsigned int times, int want)
 {
 	unsigned int number;
 	int error;
@@ -335,57 +312,13 @@ static void fail_each_split(struct transaction *t, const char *name,
 
 TEST_F_TIMEOUT(guest_memfd_transaction, fail_demote, GMEM_TIMEOUT)
 {
-	fail_each_split(&self->t, "fail_sept_demote", "1", ENOMEM);
+	fail_each_split(&self->t, GMEM_FAIL_DEMOTE, 1, ENOMEM);
 }
 
 /* The retry finds it busy still. */
 TEST_F_TIMEOUT(guest_memfd_transaction, fail_busy, GMEM_TIMEOUT)
 {
-	fail_each_split(&self->t, "fail_sept_busy", "2", EBUSY);
-}
-
-static const char * const commit_faults[] = { "failslab", "fail_page_alloc" };
-
-static void arm_commit_faults(void)
-{
-	int i;
-
-	gmem_write_file("/proc/self/make-it-fail", "0");
-	gmem_write_file(DEBUGFS "hugetlb_gmem/fail_commit", "Y");
-	set_fault("failslab", "cache-filter", "N");
-	set_fault("fail_page_alloc", "min-order", "0");
-	set_fault("fail_page_alloc", "ignore-gfp-highmem", "N");
-	for (i = 0; i < ARRAY_SIZE(commit_faults); i++) {
-		set_fault(commit_faults[i], "ignore-gfp-wait", "N");
-		set_fault(commit_faults[i], "task-filter", "Y");
-		/* With the stack, should anybody ask for memory. */
-		set_fault(commit_faults[i], "verbose", "2");
-		set_fault(commit_faults[i], "space", "0");
-		set_fault(commit_faults[i], "interval", "1");
-		set_fault(commit_faults[i], "times", "1000");
-		set_fault(commit_faults[i], "probability", "100");
-	}
-}
-
-static void disarm_commit_faults(void)
-{
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(commit_faults); i++) {
-		set_fault(commit_faults[i], "probability", "0");
-		set_fault(commit_faults[i], "task-filter", "N");
-	}
-	gmem_write_file(DEBUGFS "hugetlb_gmem/fail_commit", "N");
-}
-
-/* What could still have failed, had somebody asked for memory. */
-static u64 times_left(const char *name)
-{
-	char path[128], text[32];
-
-	snprintf(path, sizeof(path), DEBUGFS "%s/times", name);
-	TEST_ASSERT(read_text(path, text, sizeof(text)) > 0, "Reading %s", path);
-	return strtoul(text, NULL, 0);
+	fail_each_split(&self->t, GMEM_FAIL_BUSY, 2, EBUSY);
 }
 
 static void convert_all_ways(struct transaction *t)
@@ -408,19 +341,15 @@ static void convert_all_ways(struct transaction *t)
 TEST_F_TIMEOUT(guest_memfd_transaction, fail_commit, GMEM_TIMEOUT)
 {
 	struct transaction *t = &self->t;
-	u64 slab, page;
+	u64 nr;
 
 	gmem_set_tags(&t->g, t->first, 1, 2);
 	gmem_set_tags(&t->g, middle_page(t), 1, 2);
-	arm_commit_faults();
+	gmem_fail_commit_arm();
 	convert_all_ways(t);
-	slab = times_left("failslab");
-	page = times_left("fail_page_alloc");
-	disarm_commit_faults();
-	TEST_ASSERT(slab == 1000 && page == 1000,
-		    "%lu objects and %lu pages were asked for after the point of no return",
-		    1000 - slab, 1000 - page);
-	TEST_ASSERT(!gmem_debugfs_value(&t->g, "sept_violations"), "Violations");
+	nr = gmem_fail_commit_disarm();
+	TEST_ASSERT(!nr, "Memory was asked for %lu times after the point of no return", nr);
+	TEST_ASSERT(!gmem_sept_stat(&t->g, "sept_violations"), "Violations");
 }
 
 int main(int argc, char *argv[])

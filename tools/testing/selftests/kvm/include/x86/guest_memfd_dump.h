@@ -39,8 +39,4 @@ void gmem_dump_free(struct gmem_dump *dump);
 void gmem_dump_assert_same(struct gmem_vm *g, const struct gmem_dump *was,
 			   enum gmem_dump_lost lost, const char *when);
 
-/* A file in the VM's folder of debugfs. */
-void gmem_debugfs_path(struct gmem_vm *g, const char *name, char *path, size_t size);
-u64 gmem_debugfs_value(struct gmem_vm *g, const char *name);
-
 #endif /* SELFTEST_KVM_GUEST_MEMFD_DUMP_H */

@@ -6,20 +6,7 @@
 #ifndef SELFTEST_KVM_GUEST_MEMFD_STAGE2_H
 #define SELFTEST_KVM_GUEST_MEMFD_STAGE2_H
 
-#include "guest_memfd_util.h"
-
-/* Capabilities of fault injection, for gmem_fail_arm(). */
-#define GMEM_FAIL_DEMOTE	"fail_sept_demote"
-#define GMEM_FAIL_BUSY		"fail_sept_busy"
-#define GMEM_FAIL_REMOVE	"fail_sept_remove"
-
-struct gmem_sept {
-	u64 demotes;
-	u64 removes;
-	u64 augs;
-	u64 promotes;
-	u64 violations;
-};
+#include "guest_memfd_sept.h"
 
 struct gmem_stage2 {
 	struct gmem_vm g;
@@ -52,7 +39,6 @@ void gmem_guest_check_around(struct gmem_vm *g, u64 page, u64 nr);
 
 /* Switches of the kernel; gmem_stage2_create() and _free() set and reset them. */
 void gmem_skip_presplit(bool on);
-void gmem_sept_promote(bool on);
 
 /* The model.  Unmapping splits first what is only partly in the range. */
 u8 gmem_stage2_huge(const struct gmem_stage2 *s);
@@ -64,7 +50,6 @@ void gmem_stage2_unmap(struct gmem_stage2 *s, u64 page, u64 nr);
 /* Compare leaves and counters with the model; wait for a worker to be done. */
 void gmem_stage2_assert(struct gmem_stage2 *s, const char *when);
 void gmem_stage2_wait(struct gmem_stage2 *s, const char *when);
-void gmem_sept_read(struct gmem_vm *g, struct gmem_sept *sept);
 
 /* Lines of the VM's gmem_leaves, all or those with @kind in it; to be freed. */
 char *gmem_leaves_text(struct gmem_vm *g, const char *kind);

@@ -85,6 +85,10 @@ struct gmem_config {
 	unsigned int merge_delay_ms;
 	/* Pages may come back after gmem_vm_free(). */
 	bool keeps_pages;
+	/* Nobody runs: no page tables and no model for so much memory. */
+	bool no_guest;
+	/* By default what gmem_guest_run() and the like need. */
+	void (*guest_code)(struct gmem_model *model);
 };
 
 struct gmem_vm {
@@ -214,6 +218,8 @@ u64 *gmem_host_page(struct gmem_vm *g, u64 page);
 void gmem_host_write(struct gmem_vm *g, u64 page);
 void gmem_host_check(struct gmem_vm *g, u64 page, u64 step);
 int gmem_host_access(void *address, bool write);
+/* The same for all that @fn does, one thread at a time. */
+int gmem_host_call(void (*fn)(void *arg), void *arg);
 
 /* All ways to allocate a page fail, with as many attempts to take one. */
 #define GMEM_NR_ENOSPC		4

@@ -14,37 +14,21 @@
 
 #include "guest_memfd_check.h"
 #include "guest_memfd_dump.h"
+#include "guest_memfd_sept.h"
 
 #define CHECKSUM_MAX	(64ul * SZ_1M)
 #define PAGEMAP_BATCH	4096
 #define PM_PRESENT	BIT_ULL(63)
 
-void gmem_debugfs_path(struct gmem_vm *g, const char *name, char *path, size_t size)
-{
-	snprintf(path, size, "/sys/kernel/debug/kvm/%d-%d/%s", getpid(), g->vm->fd,
-		 name);
-}
-
-static FILE *open_debugfs(struct gmem_vm *g, const char *name)
+static FILE *open_leaves(struct gmem_vm *g)
 {
 	char path[128];
 	FILE *file;
 
-	gmem_debugfs_path(g, name, path, sizeof(path));
+	gmem_debugfs_path(g, "gmem_leaves", path, sizeof(path));
 	file = fopen(path, "r");
-	TEST_ASSERT(file, "No %s: set CONFIG_HUGETLB_GMEM_DEBUG and CONFIG_KVM_SEPT_EMUL",
-		    path);
+	TEST_ASSERT(file, "No %s: set CONFIG_HUGETLB_GMEM_DEBUG", path);
 	return file;
-}
-
-u64 gmem_debugfs_value(struct gmem_vm *g, const char *name)
-{
-	FILE *file = open_debugfs(g, name);
-	u64 value = 0;
-
-	TEST_ASSERT(fscanf(file, "%lu", &value) == 1, "No number in %s", name);
-	fclose(file);
-	return value;
 }
 
 static u64 leaf_pages(const char *size)
@@ -75,7 +59,7 @@ static int compare_leaves(const void *a, const void *b)
 
 static void dump_leaves(struct gmem_vm *g, struct gmem_dump *dump)
 {
-	FILE *file = open_debugfs(g, "gmem_leaves");
+	FILE *file = open_leaves(g);
 	struct gmem_leaf leaf;
 
 	while (read_leaf(file, &leaf)) {

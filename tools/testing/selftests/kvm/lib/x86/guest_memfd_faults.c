@@ -2,9 +2,9 @@
 /*
  * Failing allocations for the selftests of guest_memfd: those it makes for
  * itself, by fail_hugetlb_gmem, or any of the kernel's, by failslab and
- * fail_page_alloc.
+ * fail_page_alloc.  And demotions in an emulated S-EPT, by fail_sept_demote.
  *
- * The latter go by /proc/self/fail-nth, which has one count for all kinds of
+ * Those of all the kernel go by /proc/self/fail-nth, which has one count for all kinds of
  * faults: a failure may hit an allocation that does without, or a copy from or
  * to user memory.
  *
@@ -44,6 +44,17 @@ static void set_number(const char *capability, const char *name, u64 value)
 	set_fault(capability, name, text);
 }
 
+static u64 get_number(const char *capability, const char *name)
+{
+	char path[128], text[32];
+	ssize_t len;
+
+	snprintf(path, sizeof(path), DEBUGFS "%s/%s", capability, name);
+	len = read_text(path, text, sizeof(text));
+	TEST_ASSERT(len > 0, "Reading %s: %ld", path, len);
+	return strtoul(text, NULL, 0);
+}
+
 void gmem_fail_arm(const char *capability, u64 number, u64 times)
 {
 	set_number(capability, "interval", 1);
@@ -55,20 +66,19 @@ void gmem_fail_arm(const char *capability, u64 number, u64 times)
 
 u64 gmem_fail_disarm(const char *capability)
 {
-	char path[128], text[32];
-	ssize_t len;
-
 	set_number(capability, "probability", 0);
-	snprintf(path, sizeof(path), DEBUGFS "%s/times", capability);
-	len = read_text(path, text, sizeof(text));
-	TEST_ASSERT(len > 0, "Reading %s: %ld", path, len);
-	return strtoul(text, NULL, 0);
+	return get_number(capability, "times");
+}
+
+static void only_this_task(const char *capability)
+{
+	set_fault(capability, "task-filter", "Y");
+	gmem_write_file("/proc/self/make-it-fail", "1");
 }
 
 static void own_set_up(void)
 {
-	set_fault("fail_hugetlb_gmem", "task-filter", "Y");
-	gmem_write_file("/proc/self/make-it-fail", "1");
+	only_this_task("fail_hugetlb_gmem");
 }
 
 static void own_arm(u64 number)
@@ -87,6 +97,66 @@ const struct gmem_fault gmem_fault_own = {
 	.arm = own_arm,
 	.disarm = own_disarm,
 };
+
+u64 gmem_fault_own_counted(void)
+{
+	return GMEM_FAULT_COUNT - get_number("fail_hugetlb_gmem", "space");
+}
+
+static void demote_set_up(void)
+{
+	only_this_task(GMEM_FAIL_DEMOTE);
+}
+
+static void demote_arm(u64 number)
+{
+	gmem_fail_arm(GMEM_FAIL_DEMOTE, number, 1);
+}
+
+static bool demote_disarm(void)
+{
+	return !gmem_fail_disarm(GMEM_FAIL_DEMOTE);
+}
+
+const struct gmem_fault gmem_fault_demote = {
+	.name = GMEM_FAIL_DEMOTE,
+	.set_up = demote_set_up,
+	.arm = demote_arm,
+	.disarm = demote_disarm,
+};
+
+static const char * const commit_faults[] = { "failslab", "fail_page_alloc" };
+
+void gmem_fail_commit_arm(void)
+{
+	int i;
+
+	gmem_write_file("/proc/self/make-it-fail", "0");
+	set_fault("hugetlb_gmem", "fail_commit", "Y");
+	set_fault("failslab", "cache-filter", "N");
+	set_fault("fail_page_alloc", "min-order", "0");
+	set_fault("fail_page_alloc", "ignore-gfp-highmem", "N");
+	for (i = 0; i < ARRAY_SIZE(commit_faults); i++) {
+		set_fault(commit_faults[i], "ignore-gfp-wait", "N");
+		set_fault(commit_faults[i], "task-filter", "Y");
+		gmem_fail_arm(commit_faults[i], 0, GMEM_FAULT_COUNT);
+		/* With the stack, should anybody ask for memory. */
+		set_fault(commit_faults[i], "verbose", "2");
+	}
+}
+
+u64 gmem_fail_commit_disarm(void)
+{
+	u64 nr = 0;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(commit_faults); i++) {
+		nr += GMEM_FAULT_COUNT - gmem_fail_disarm(commit_faults[i]);
+		set_fault(commit_faults[i], "task-filter", "N");
+	}
+	set_fault("hugetlb_gmem", "fail_commit", "N");
+	return nr;
+}
 
 /* Also allocations that may sleep, i.e. GFP_KERNEL. */
 static void nth_set_up(bool slab, bool page)

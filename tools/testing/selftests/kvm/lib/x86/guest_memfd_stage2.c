@@ -22,9 +22,6 @@
 #include "guest_memfd_stage2.h"
 
 #define SKIP_PRESPLIT	"/sys/kernel/debug/hugetlb_gmem/skip_presplit"
-#define PARAMETERS	"/sys/module/kvm/parameters/"
-#define SEPT_EMUL	"sept_emul"
-#define SEPT_PROMOTE	"sept_emul_promote"
 /* A memory failure is carried out by a worker: look this often. */
 #define NR_LOOKS	3000
 #define LOOK_USEC	10000
@@ -33,46 +30,16 @@ static const char * const level_names[] = {
 	[PG_LEVEL_4K] = "4K", [PG_LEVEL_2M] = "2M", [PG_LEVEL_1G] = "1G",
 };
 
-static void set_parameter(const char *name, bool on)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), PARAMETERS "%s", name);
-	TEST_ASSERT(!access(path, W_OK),
-		    "No %s: set CONFIG_KVM_SEPT_EMUL, and run as root", path);
-	gmem_write_file(path, on ? "Y" : "N");
-}
-
-/* Without the emulation there is nothing to be switched off. */
-static bool parameter(const char *name)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), PARAMETERS "%s", name);
-	return !access(path, F_OK) && get_kvm_param_bool(name);
-}
-
-void gmem_sept_promote(bool on)
-{
-	set_parameter(SEPT_PROMOTE, on);
-}
-
 static void save_parameters(struct gmem_stage2 *s)
 {
-	s->sept_before = parameter(SEPT_EMUL);
-	s->promote_before = parameter(SEPT_PROMOTE);
-	if (s->sept != s->sept_before)
-		set_parameter(SEPT_EMUL, s->sept);
-	if (s->sept)
-		gmem_sept_promote(true);
+	s->sept_before = gmem_sept_set(s->sept);
+	s->promote_before = gmem_sept_promote(true);
 }
 
 static void restore_parameters(struct gmem_stage2 *s)
 {
-	if (parameter(SEPT_EMUL) != s->sept_before)
-		set_parameter(SEPT_EMUL, s->sept_before);
-	if (parameter(SEPT_PROMOTE) != s->promote_before)
-		set_parameter(SEPT_PROMOTE, s->promote_before);
+	gmem_sept_set(s->sept_before);
+	gmem_sept_promote(s->promote_before);
 }
 
 void gmem_skip_presplit(bool on)
@@ -83,11 +50,9 @@ void gmem_skip_presplit(bool on)
 }
 
 /* A test that failed has left them as it liked. */
-static void reset_switches(bool sept)
+static void reset_switches(void)
 {
 	gmem_skip_presplit(false);
-	if (!sept)
-		return;
 	gmem_fail_disarm(GMEM_FAIL_DEMOTE);
 	gmem_fail_disarm(GMEM_FAIL_BUSY);
 	gmem_fail_disarm(GMEM_FAIL_REMOVE);
@@ -121,7 +86,7 @@ void gmem_stage2_create_empty(struct gmem_stage2 *s, u8 order, u64 nr_extents,
 	memset(s, 0, sizeof(*s));
 	s->sept = sept;
 	save_parameters(s);
-	reset_switches(sept);
+	reset_switches();
 	s->nr_hugepages = hugetlb_pool_require(gmem_page_size(order), nr_extents);
 	gmem_vm_create(&s->g, &config);
 	s->level = calloc(s->g.nr_pages, sizeof(*s->level));
@@ -148,7 +113,7 @@ void gmem_stage2_create(struct gmem_stage2 *s, u8 order, u64 nr_extents, u64 fla
 
 void gmem_stage2_free(struct gmem_stage2 *s)
 {
-	reset_switches(s->sept);
+	reset_switches();
 	gmem_vm_free(&s->g);
 	/* A page that is lost stays in the number that the pool has. */
 	if (!s->g.poisoned)
@@ -229,7 +194,7 @@ static u64 run_end(const struct gmem_stage2 *s, u64 page)
 /* The lines that gmem_leaves should have. */
 static char *model_text(const struct gmem_stage2 *s)
 {
-	u64 page, end;
+	u64 first = GMEM_GPA / PAGE_SIZE, page, end;
 	size_t size;
 	char *text;
 	FILE *out = open_memstream(&text, &size);
@@ -238,7 +203,7 @@ static char *model_text(const struct gmem_stage2 *s)
 	for (page = 0; page < s->g.nr_pages; page = end) {
 		end = run_end(s, page);
 		if (s->level[page])
-			fprintf(out, "0x%lx %s %lu %s\n", GMEM_GPA / PAGE_SIZE + page,
+			fprintf(out, "0x%lx %s %lu %s\n", first + page,
 				level_names[s->level[page]],
 				(end - page) / level_pages(s->level[page]),
 				s->shared[page] ? "shared" : "private");
@@ -247,19 +212,13 @@ static char *model_text(const struct gmem_stage2 *s)
 	return text;
 }
 
-/* The folder is called after who created the VM, i.e. this process. */
-static void vm_debugfs_path(struct gmem_vm *g, const char *name, char *path, size_t size)
-{
-	snprintf(path, size, "/sys/kernel/debug/kvm/%d-%d/%s", getpid(), g->vm->fd, name);
-}
-
 char *gmem_leaves_text(struct gmem_vm *g, const char *kind)
 {
 	char path[128], line[128], *text;
 	FILE *in, *out;
 	size_t size;
 
-	vm_debugfs_path(g, "gmem_leaves", path, sizeof(path));
+	gmem_debugfs_path(g, "gmem_leaves", path, sizeof(path));
 	in = fopen(path, "r");
 	out = open_memstream(&text, &size);
 	TEST_ASSERT(in && out, "Cannot read %s, errno: %d", path, errno);
@@ -270,27 +229,6 @@ char *gmem_leaves_text(struct gmem_vm *g, const char *kind)
 	fclose(in);
 	fclose(out);
 	return text;
-}
-
-static u64 sept_counter(struct gmem_vm *g, const char *name)
-{
-	char path[128], text[32];
-	ssize_t len;
-
-	vm_debugfs_path(g, name, path, sizeof(path));
-	len = read_text(path, text, sizeof(text));
-	TEST_ASSERT(len > 0, "Cannot read %s: %ld: is the VM without S-EPT emulation?",
-		    path, len);
-	return strtoul(text, NULL, 0);
-}
-
-void gmem_sept_read(struct gmem_vm *g, struct gmem_sept *sept)
-{
-	sept->demotes = sept_counter(g, "sept_demotes");
-	sept->removes = sept_counter(g, "sept_removes");
-	sept->augs = sept_counter(g, "sept_augs");
-	sept->promotes = sept_counter(g, "sept_promotes");
-	sept->violations = sept_counter(g, "sept_violations");
 }
 
 static void assert_text(struct gmem_stage2 *s, const char *when)

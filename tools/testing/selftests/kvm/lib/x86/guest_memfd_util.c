@@ -339,12 +339,23 @@ static void gmem_add_slots(struct gmem_vm *g)
 		gmem_add_slot(g, GMEM_SECOND_SLOT, second, size - second);
 }
 
+/* All that a guest needs to reach its memory; of a size that goes with it. */
+static void gmem_add_guest(struct gmem_vm *g)
+{
+	virt_map_level(g->vm, GMEM_GPA, GMEM_GPA, g->config.size, PG_LEVEL_2M);
+	gmem_add_model(g);
+	vcpu_args_set(g->vcpu, 1, GMEM_MODEL_GPA);
+	vcpu_regs_get(g->vcpu, &g->entry);
+	gmem_populate_slot0(g);
+}
+
 void gmem_vm_create(struct gmem_vm *g, const struct gmem_config *config)
 {
 	struct vm_shape shape = {
 		.mode = VM_MODE_DEFAULT,
 		.type = config->vm_type,
 	};
+	u64 extra_pages = config->no_guest ? 0 : config->size / SZ_2M * 2;
 
 	if (config->order)
 		gmem_set_merge_delay(config->merge_delay_ms);
@@ -352,20 +363,15 @@ void gmem_vm_create(struct gmem_vm *g, const struct gmem_config *config)
 	g->config = *config;
 	hugetlb_counters_read(&g->counters);
 	g->nr_pages = config->size / PAGE_SIZE;
-	g->vm = __vm_create_shape_with_one_vcpu(shape, &g->vcpu,
-						config->size / SZ_2M * 2,
-						guest_main);
+	g->vm = __vm_create_shape_with_one_vcpu(shape, &g->vcpu, extra_pages,
+						config->guest_code ?: guest_main);
 	g->fd = gmem_create(g->vm, config->size, config->flags, config->order);
 	gmem_map_shared(g);
 	gmem_add_slots(g);
 	if (gmem_vm_wide_attributes() && config->vm_type)
 		vm_mem_set_private(g->vm, GMEM_GPA, config->size);
-
-	virt_map_level(g->vm, GMEM_GPA, GMEM_GPA, config->size, PG_LEVEL_2M);
-	gmem_add_model(g);
-	vcpu_args_set(g->vcpu, 1, GMEM_MODEL_GPA);
-	vcpu_regs_get(g->vcpu, &g->entry);
-	gmem_populate_slot0(g);
+	if (!config->no_guest)
+		gmem_add_guest(g);
 }
 
 /* Put every reference to the file, so that its pages are back on return. */
@@ -766,24 +772,34 @@ static void host_access_sigbus(int signal, siginfo_t *info, void *context)
 	siglongjmp(host_access_jump, 1);
 }
 
-int gmem_host_access(void *address, bool write)
+int gmem_host_call(void (*fn)(void *arg), void *arg)
 {
 	struct sigaction old, new = {
 		.sa_sigaction = host_access_sigbus,
 		.sa_flags = SA_SIGINFO,
 	};
-	u8 *byte = address;
 
 	host_access_code = 0;
 	sigaction(SIGBUS, &new, &old);
-	if (!sigsetjmp(host_access_jump, 1)) {
-		if (write)
-			WRITE_ONCE(*byte, READ_ONCE(*byte));
-		else
-			READ_ONCE(*byte);
-	}
+	if (!sigsetjmp(host_access_jump, 1))
+		fn(arg);
 	sigaction(SIGBUS, &old, NULL);
 	return host_access_code;
+}
+
+static void host_read(void *byte)
+{
+	READ_ONCE(*(u8 *)byte);
+}
+
+static void host_rewrite(void *byte)
+{
+	WRITE_ONCE(*(u8 *)byte, READ_ONCE(*(u8 *)byte));
+}
+
+int gmem_host_access(void *address, bool write)
+{
+	return gmem_host_call(write ? host_rewrite : host_read, address);
 }
 
 void gmem_assert_enospc(struct gmem_vm *g, u64 page)

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Events of guest_memfd:, see lib/x86/guest_memfd_trace.c
+ */
+#ifndef SELFTEST_KVM_GUEST_MEMFD_TRACE_H
+#define SELFTEST_KVM_GUEST_MEMFD_TRACE_H
+
+#include <linux/types.h>
+
+/* Record events from now on: "", or "/" and the name of one. */
+void gmem_trace_begin(const char *event);
+/* What has been recorded, to be freed. */
+char *gmem_trace_end(const char *event);
+
+/* Lines of @event that contain @with. */
+u64 gmem_trace_count(const char *trace, const char *event, const char *with);
+
+#endif /* SELFTEST_KVM_GUEST_MEMFD_TRACE_H */
