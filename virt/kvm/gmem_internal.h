@@ -62,8 +62,8 @@ struct kvm_gmem_state *kvm_gmem_state(struct inode *inode);
 struct mempolicy *kvm_gmem_lookup_policy(struct inode *inode, pgoff_t index);
 struct kvm *kvm_gmem_file_kvm(struct file *file);
 struct kvm *kvm_gmem_inode_kvm(struct inode *inode);
-int kvm_gmem_for_each_binding(struct inode *inode, pgoff_t start, pgoff_t end,
-			      kvm_gmem_binding_fn_t fn, void *arg);
+int kvm_gmem_walk_bindings(struct inode *inode, pgoff_t start, pgoff_t end,
+			   kvm_gmem_binding_fn_t fn, void *arg);
 
 #ifdef CONFIG_KVM_GUEST_MEMFD_HUGETLB
 /* gmem_attributes.c */

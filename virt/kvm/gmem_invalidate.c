@@ -79,14 +79,14 @@ static int end_slot(struct kvm *kvm, struct kvm_memory_slot *slot, void *arg)
 /* Bindings are stable while the invalidate_lock is held. */
 static void turn_faults_away(struct inode *inode, struct kvm_gmem_range *range)
 {
-	kvm_gmem_for_each_binding(inode, range->start, range->end, begin_slot,
-				  range);
+	kvm_gmem_walk_bindings(inode, range->start, range->end, begin_slot,
+			       range);
 }
 
 static void let_faults_in(struct inode *inode, struct kvm_gmem_range *range)
 {
-	kvm_gmem_for_each_binding(inode, range->start, range->end, end_slot,
-				  range);
+	kvm_gmem_walk_bindings(inode, range->start, range->end, end_slot,
+			       range);
 }
 
 /* @arg is the index in the file; at an end of the slot there is no leaf. */
@@ -103,8 +103,8 @@ static int split_at(struct inode *inode, pgoff_t index)
 	if (index == i_size_read(inode) >> PAGE_SHIFT)
 		return 0;
 
-	return kvm_gmem_for_each_binding(inode, index, index + 1, split_slot,
-					 &index);
+	return kvm_gmem_walk_bindings(inode, index, index + 1, split_slot,
+				      &index);
 }
 
 /**
@@ -173,8 +173,8 @@ static int unmap_slot(struct kvm *kvm, struct kvm_memory_slot *slot, void *arg)
  */
 void kvm_gmem_unmap_stage2(struct inode *inode, struct kvm_gmem_range *range)
 {
-	kvm_gmem_for_each_binding(inode, range->start, range->end, unmap_slot,
-				  range);
+	kvm_gmem_walk_bindings(inode, range->start, range->end, unmap_slot,
+			       range);
 }
 
 #if defined(CONFIG_KVM_GUEST_MEMFD_HUGETLB_DEBUG) && defined(CONFIG_DEBUG_VM)
@@ -199,7 +199,7 @@ static void check_range(struct inode *inode, pgoff_t start, pgoff_t end)
 {
 	struct stage2_check check = { inode, { start, end } };
 
-	kvm_gmem_for_each_binding(inode, start, end, check_slot, &check);
+	kvm_gmem_walk_bindings(inode, start, end, check_slot, &check);
 	cond_resched();
 }
 

@@ -127,7 +127,7 @@ static bool merge_pending(struct hugetlb_gmem_extent *extent)
  * Return: 0 or -ENOMEM.
  */
 int kvm_gmem_plan_extent(struct kvm_gmem_conversion *conv,
-		       struct hugetlb_gmem_extent *extent)
+			 struct hugetlb_gmem_extent *extent)
 {
 	struct hugetlb_gmem_relayout *relayout;
 	int ret;
@@ -196,7 +196,7 @@ int kvm_gmem_plan_extents(struct kvm_gmem_conversion *conv, pgoff_t *error_index
  * Return: false after the last.
  */
 bool kvm_gmem_next_range(struct kvm_gmem_conversion *conv, pgoff_t *index,
-		       struct kvm_gmem_range *range)
+			 struct kvm_gmem_range *range)
 {
 	bool is_private;
 	pgoff_t last;

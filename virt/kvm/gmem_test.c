@@ -197,8 +197,8 @@ static ssize_t test_write(struct file *file, const char __user *user,
 static ssize_t test_read(struct file *file, char __user *user, size_t count,
 			 loff_t *pos)
 {
-	struct test_consumer *test = file->private_data;
 	char *text __free(kvfree) = kvmalloc(LOG_SIZE, GFP_KERNEL);
+	struct test_consumer *test = file->private_data;
 	bool overflowed;
 	size_t len;
 

@@ -53,7 +53,8 @@ TEST_F(guest_memfd_consumer, told)
 	gmem_convert(g, 10, 20, false);
 	gmem_consumer_assert_told(c, "%s", "");
 	gmem_convert(g, 5, 30, false);
-	gmem_consumer_assert_told(c, "prepare 5 10\nprepare 30 35\ninvalidate 5 10\ninvalidate 30 35\n");
+	gmem_consumer_assert_told(c, "prepare 5 10\nprepare 30 35\n"
+				  "invalidate 5 10\ninvalidate 30 35\n");
 	gmem_convert(g, 0, g->nr_pages, true);
 	gmem_consumer_assert_told(c, "prepare 5 35\ninvalidate 5 35\n");
 }
