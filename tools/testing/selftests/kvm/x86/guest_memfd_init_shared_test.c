@@ -102,6 +102,17 @@ static void assert_leaves(struct gmem_vm *g, unsigned int nr_small,
 		gmem_assert_leaves(&leaves, 0, nr_whole, nr_small * 512, when);
 }
 
+/* Of what the guest had mapped only the block is gone that the host touched. */
+static void assert_rest_mapped(struct gmem_vm *g)
+{
+	bool huge = g->config.order == ORDER_1G;
+	struct gmem_leaves leaves;
+
+	gmem_leaves(g, &leaves);
+	gmem_assert_leaves(&leaves, huge ? NR_EXTENTS - 1 : 0,
+			   huge ? 511 : NR_EXTENTS - 1, 0, "One block unmapped");
+}
+
 /* Pre-faulting allocates what is missing. */
 static void assert_layout(struct gmem_vm *g, unsigned int nr_small,
 			  const char *when)
@@ -122,6 +133,7 @@ TEST_F_TIMEOUT(guest_memfd_init_shared, host_touch, GMEM_TIMEOUT)
 	assert_layout(g, 0, "Touched by the guest");
 
 	gmem_host_check(g, page, GMEM_STEP_ALL);
+	assert_rest_mapped(g);
 	assert_layout(g, 1, "One page touched by the host");
 	gmem_host_check(g, page - 1, GMEM_STEP_ALL);
 	gmem_host_check(g, g->nr_pages - 1, GMEM_STEP_ALL);
