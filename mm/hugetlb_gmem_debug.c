@@ -120,11 +120,21 @@ static void leave_commit_map(void)
 }
 #endif /* CONFIG_LOCKDEP */
 
-static void set_make_it_fail(bool on)
+/* A bit of its own: the other one is set by /proc. */
+#define MAKE_COMMIT_FAIL	BIT(1)
+
+static void fail_from_here(void)
 {
 #ifdef CONFIG_FAULT_INJECTION
 	if (READ_ONCE(fail_commit))
-		current->make_it_fail = on;
+		current->make_it_fail |= MAKE_COMMIT_FAIL;
+#endif
+}
+
+static void fail_no_more(void)
+{
+#ifdef CONFIG_FAULT_INJECTION
+	current->make_it_fail &= ~MAKE_COMMIT_FAIL;
 #endif
 }
 
@@ -140,7 +150,7 @@ void hugetlb_gmem_begin_commit(void)
 	if (delay_ms)
 		msleep(delay_ms);
 	enter_commit_map();
-	set_make_it_fail(true);
+	fail_from_here();
 }
 EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_begin_commit, "kvm");
 
@@ -149,7 +159,7 @@ EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_begin_commit, "kvm");
  */
 void hugetlb_gmem_end_commit(void)
 {
-	set_make_it_fail(false);
+	fail_no_more();
 	leave_commit_map();
 }
 EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_end_commit, "kvm");

@@ -102,26 +102,19 @@ static void queue_poison(struct hugetlb_gmem_extent *extent,
 }
 
 /*
- * Under RCU, or else @extent stays.  Without memory for the record, in *@bitmap
- * or from before, all of the extent counts as poisoned.
- *
- * Return: true if the page was poisoned before.
+ * Is there a record of single pages, by *@bitmap or from before?  If not, all of
+ * the extent counts as poisoned.  Under RCU, or else @extent stays.
  */
-static bool mark_poisoned(struct hugetlb_gmem_extent *extent,
-			  unsigned long offset, unsigned long **bitmap)
+static bool have_record(struct hugetlb_gmem_extent *extent,
+			unsigned long **bitmap)
 {
-	bool known = false;
-
 	if (*bitmap && !cmpxchg(&extent->poison, NULL, *bitmap))
 		*bitmap = NULL;
+	if (READ_ONCE(extent->poison))
+		return true;
 
-	if (!READ_ONCE(extent->poison))
-		WRITE_ONCE(extent->poison_all, true);
-	else
-		known = test_and_set_bit(offset, extent->poison);
-
-	hugetlb_gmem_count_poison(extent);
-	return known;
+	WRITE_ONCE(extent->poison_all, true);
+	return false;
 }
 
 /* Under RCU: an extent found is not freed, nor is its memory in the pool. */
@@ -135,8 +128,10 @@ static int record_poison(unsigned long pfn, unsigned long **bitmap,
 	if (!extent)
 		return -ENOENT;
 
-	known = mark_poisoned(extent, pfn - page_to_pfn(extent->page),
-			      nr == extent_pages(extent) ? bitmap : &none);
+	known = have_record(extent, nr == extent_pages(extent) ? bitmap : &none) &&
+		test_and_set_bit(pfn - page_to_pfn(extent->page),
+				 extent->poison);
+	hugetlb_gmem_count_poison(extent);
 	/* Again if known: whoever consumed it now had it mapped still. */
 	queue_poison(extent, surplus);
 	return known ? -EHWPOISON : 0;
@@ -187,26 +182,43 @@ int hugetlb_gmem_memory_failure(unsigned long pfn, int flags)
 	return 0;
 }
 
-/**
- * hugetlb_gmem_poison - take a page out of use that somebody cannot let go
- * @gmem: the file
- * @index: offset of the page in the file, in pages
- *
- * As if its memory had failed, but the owner knows.
- *
- * Context: the extent stays; does not sleep.
- */
-void hugetlb_gmem_poison(struct hugetlb_gmem *gmem, pgoff_t index)
+/* The one allocation in what cannot fail, for a bug of somebody else. */
+static void poison_part(struct hugetlb_gmem_extent *extent, pgoff_t start,
+			pgoff_t end)
 {
-	struct hugetlb_gmem_extent *extent = hugetlb_gmem_find_extent(gmem, index);
 	unsigned long *bitmap = NULL;
 
-	if (!extent)
-		return;
 	if (!READ_ONCE(extent->poison))
 		bitmap = bitmap_zalloc(extent_pages(extent), GFP_NOWAIT);
-	mark_poisoned(extent, index - extent->index, &bitmap);
+	if (have_record(extent, &bitmap)) {
+		for (; start < end; start++)
+			set_bit(start - extent->index, extent->poison);
+	}
+	hugetlb_gmem_count_poison(extent);
 	bitmap_free(bitmap);
+}
+
+/**
+ * hugetlb_gmem_poison - take pages out of use that somebody cannot let go
+ * @gmem: the file
+ * @start: offset of the first page in the file, in pages
+ * @end: offset to stop at, in pages
+ *
+ * Their memory is good, so that it does not count as HardwareCorrupted.
+ *
+ * Context: the extents stay; does not sleep.
+ */
+void hugetlb_gmem_poison(struct hugetlb_gmem *gmem, pgoff_t start, pgoff_t end)
+{
+	struct hugetlb_gmem_extent *extent;
+	pgoff_t stop;
+
+	for (; start < end; start = stop) {
+		stop = min(end, round_up(start + 1, 1UL << huge_page_order(gmem->hstate)));
+		extent = hugetlb_gmem_find_extent(gmem, start);
+		if (extent)
+			poison_part(extent, start, stop);
+	}
 }
 EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_poison, "kvm");
 

@@ -215,7 +215,7 @@ void hugetlb_gmem_show(struct seq_file *m, struct hugetlb_gmem *gmem);
 
 pgoff_t hugetlb_gmem_find_poison(struct hugetlb_gmem_extent *extent,
 				 pgoff_t start, pgoff_t end);
-void hugetlb_gmem_poison(struct hugetlb_gmem *gmem, pgoff_t index);
+void hugetlb_gmem_poison(struct hugetlb_gmem *gmem, pgoff_t start, pgoff_t end);
 
 /* For the rest of mm: these pages are not what they look like. */
 static inline bool mapping_hugetlb_gmem(const struct address_space *mapping)

@@ -27,6 +27,7 @@ bool kvm_gmem_range_has_memory_attributes(struct kvm *kvm, u64 start, u64 end,
 bool kvm_gmem_range_is_uniform(const struct kvm_memory_slot *slot, u64 gfn,
 			       unsigned long nr_pages);
 bool kvm_gmem_slot_is_hugetlb(const struct kvm_memory_slot *slot);
+bool kvm_gmem_slot_is_private(const struct kvm_memory_slot *slot, u64 gfn);
 bool kvm_gmem_slot_unmap_failed(const struct kvm_memory_slot *slot, u64 gfn,
 				unsigned long nr_pages);
 bool kvm_gmem_supports_hugetlb(struct kvm *kvm);
@@ -34,7 +35,7 @@ u64 kvm_gmem_supported_attributes(struct kvm *kvm);
 u64 kvm_gmem_supported_content_flags(struct kvm *kvm);
 
 int kvm_gmem_prepare_vm_attributes(struct kvm *kvm, u64 start, u64 end);
-void kvm_gmem_finish_vm_attributes(struct kvm *kvm, u64 start, u64 end);
+void kvm_gmem_finish_vm_attributes(struct kvm *kvm);
 
 /**
  * struct kvm_gmem_consumer_ops - what a user of a guest_memfd's memory does
@@ -128,8 +129,7 @@ static inline int kvm_gmem_prepare_vm_attributes(struct kvm *kvm, u64 start,
 	return 0;
 }
 
-static inline void kvm_gmem_finish_vm_attributes(struct kvm *kvm, u64 start,
-						 u64 end)
+static inline void kvm_gmem_finish_vm_attributes(struct kvm *kvm)
 {
 }
 

@@ -140,8 +140,10 @@ unsigned long kvm_gmem_get_memory_attributes(struct kvm *kvm, u64 gfn)
 
 	slot = gfn_to_memslot(kvm, gfn);
 	CLASS(gmem_slot_file, file)(slot);
+	/* A file that is being closed: what is not private could be mapped. */
 	if (!file)
-		return 0;
+		return slot && kvm_slot_has_gmem(slot) ?
+		       KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
 
 	return kvm_gmem_attribute_private(file_inode(file),
 					  slot_index(slot, gfn), NULL) ?
@@ -200,6 +202,21 @@ bool kvm_gmem_slot_is_hugetlb(const struct kvm_memory_slot *slot)
 	CLASS(gmem_slot_file, file)(slot);
 
 	return file && kvm_gmem_is_hugetlb(file_inode(file));
+}
+
+/**
+ * kvm_gmem_slot_is_private - is a gfn private, as its memslot's file has it?
+ * @slot: the memslot, with a guest_memfd
+ * @gfn: the gfn, in @slot
+ *
+ * Return: true if so; false also if the file is being closed.
+ */
+bool kvm_gmem_slot_is_private(const struct kvm_memory_slot *slot, u64 gfn)
+{
+	CLASS(gmem_slot_file, file)(slot);
+
+	return file && kvm_gmem_attribute_private(file_inode(file),
+						  slot_index(slot, gfn), NULL);
 }
 
 /**

@@ -164,6 +164,10 @@ static int prepare_consumers(struct kvm_gmem_conversion *conv,
 {
 	int ret;
 
+	/* A layout alone takes no page from anyone who knows it by its pfn. */
+	if (conv->start == conv->end && !conv->punch)
+		return 0;
+
 	for (; conv->nr_agreed < conv->nr_ranges; conv->nr_agreed++) {
 		*error_index = conv->ranges[conv->nr_agreed].start;
 		ret = kvm_gmem_prepare_consumers(conv->inode,
@@ -240,7 +244,8 @@ static void zero_small(struct address_space *mapping,
 	folio_batch_init(&fbatch);
 	while (filemap_get_folios(mapping, &index, range->end - 1, &fbatch)) {
 		for (i = 0; i < folio_batch_count(&fbatch); i++) {
-			if (folio_test_uptodate(fbatch.folios[i]))
+			if (folio_test_uptodate(fbatch.folios[i]) &&
+			    !folio_test_hwpoison(fbatch.folios[i]))
 				clear_highpage(folio_page(fbatch.folios[i], 0));
 		}
 		folio_batch_release(&fbatch);
@@ -298,7 +303,8 @@ static void unmap_users(struct kvm_gmem_conversion *conv)
 
 	for (i = 0; i < conv->nr_ranges; i++) {
 		kvm_gmem_unmap_stage2(conv->inode, &conv->ranges[i]);
-		kvm_gmem_unmap_consumers(conv->inode, &conv->ranges[i]);
+		if (i < conv->nr_agreed)
+			kvm_gmem_unmap_consumers(conv->inode, &conv->ranges[i]);
 		cond_resched();
 	}
 }

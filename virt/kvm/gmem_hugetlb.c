@@ -90,7 +90,8 @@ static int unmap_page(struct address_space *mapping, pgoff_t index)
 
 /*
  * A page is poisoned: nobody may keep it mapped.  If a leaf of stage 2 cannot be
- * split for want of memory, wait for some; then rather unmap the whole leaf.
+ * split for want of memory, or a consumer refuses, wait; then rather unmap the
+ * whole leaf, and leave that consumer alone.
  */
 static void unmap_poisoned(struct address_space *mapping, pgoff_t index)
 {
@@ -106,7 +107,7 @@ static void unmap_poisoned(struct address_space *mapping, pgoff_t index)
 	pr_warn("guest_memfd: unmapping more than the poisoned page at index %lu\n",
 		index);
 	guard(kvm_gmem_exclusive)(mapping);
-	kvm_gmem_force_unmap_stage2(mapping->host, &page);
+	kvm_gmem_force_unmap(mapping->host, &page);
 	unmap_host_page(mapping, index);
 }
 
@@ -397,6 +398,7 @@ vm_fault_t kvm_gmem_hugetlb_fault(struct vm_fault *vmf)
 	case -EHWPOISON:
 		return VM_FAULT_HWPOISON;
 	case -EAGAIN:
+	case -EBUSY:
 	case 0:
 		return VM_FAULT_OOM;
 	default:

@@ -107,8 +107,7 @@ void kvm_gmem_unmap_stage2(struct inode *inode, struct kvm_gmem_range *range);
 void kvm_gmem_check_stage2(struct inode *inode,
 			   const struct kvm_gmem_range *ranges,
 			   unsigned long nr);
-void kvm_gmem_force_unmap_stage2(struct inode *inode,
-				 struct kvm_gmem_range *range);
+void kvm_gmem_force_unmap(struct inode *inode, struct kvm_gmem_range *range);
 int kvm_gmem_prepare_consumers(struct inode *inode,
 			       const struct kvm_gmem_range *range);
 void kvm_gmem_abort_consumers(struct inode *inode,

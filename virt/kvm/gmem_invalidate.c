@@ -234,39 +234,11 @@ void kvm_gmem_check_stage2(struct inode *inode,
 }
 #endif
 
-/**
- * kvm_gmem_force_unmap_stage2 - unmap at any price
- * @inode: the guest_memfd
- * @range: the range
- *
- * A leaf over an end of the range goes as a whole: not for what a guest has
- * accepted, unless it is lost anyway.
- *
- * Context: invalidate_lock held exclusively.
- */
-void kvm_gmem_force_unmap_stage2(struct inode *inode,
-				 struct kvm_gmem_range *range)
-{
-	turn_faults_away(inode, range);
-	kvm_gmem_unmap_stage2(inode, range);
-	let_faults_in(inode, range);
-}
-
 /*
  * The same for attributes that are the VM's.  The caller unmaps and stores them,
- * under slots_lock, which keeps the memslots as they are.
+ * under slots_lock, which keeps the memslots as they are, but not files open: what
+ * is begun must not depend on them.
  */
-static bool has_hugetlb_slot(struct kvm *kvm, gfn_t start, gfn_t end)
-{
-	struct kvm_memslot_iter iter;
-
-	kvm_for_each_memslot_in_gfn_range(&iter, kvm_memslots(kvm), start, end) {
-		if (kvm_gmem_slot_is_hugetlb(iter.slot))
-			return true;
-	}
-	return false;
-}
-
 static int split_gfn(struct kvm *kvm, gfn_t gfn)
 {
 	struct kvm_memory_slot *slot = gfn_to_memslot(kvm, gfn);
@@ -289,9 +261,6 @@ int kvm_gmem_prepare_vm_attributes(struct kvm *kvm, u64 start, u64 end)
 {
 	int ret;
 
-	if (!has_hugetlb_slot(kvm, start, end))
-		return 0;
-
 	begin_gfns(kvm, start, end);
 	ret = split_gfn(kvm, start) ?: split_gfn(kvm, end);
 	if (ret)
@@ -302,13 +271,10 @@ int kvm_gmem_prepare_vm_attributes(struct kvm *kvm, u64 start, u64 end)
 /**
  * kvm_gmem_finish_vm_attributes - let KVM map the gfns again
  * @kvm: the VM
- * @start: first gfn
- * @end: gfn after the last
  */
-void kvm_gmem_finish_vm_attributes(struct kvm *kvm, u64 start, u64 end)
+void kvm_gmem_finish_vm_attributes(struct kvm *kvm)
 {
-	if (has_hugetlb_slot(kvm, start, end))
-		end_gfns(kvm);
+	end_gfns(kvm);
 }
 
 /**
@@ -425,6 +391,34 @@ void kvm_gmem_unmap_consumers(struct inode *inode,
 }
 
 /**
+ * kvm_gmem_force_unmap - unmap at any price
+ * @inode: the guest_memfd
+ * @range: the range
+ *
+ * A leaf of stage 2 over an end of the range goes as a whole: not for what a guest
+ * has accepted, unless it is lost anyway.  A consumer that refuses is left alone.
+ *
+ * Context: invalidate_lock held exclusively.
+ */
+void kvm_gmem_force_unmap(struct inode *inode, struct kvm_gmem_range *range)
+{
+	struct kvm_gmem_consumer *consumer;
+
+	turn_faults_away(inode, range);
+	kvm_gmem_unmap_stage2(inode, range);
+	list_for_each_entry(consumer, &kvm_gmem_state(inode)->consumers, list) {
+		if (consumer->ops->prepare_invalidate(consumer, range->start,
+						      range->end))
+			pr_warn("guest_memfd: %ps keeps pages from index %lu on\n",
+				consumer->ops, range->start);
+		else
+			consumer->ops->invalidate(consumer, range->start,
+						  range->end);
+	}
+	let_faults_in(inode, range);
+}
+
+/**
  * kvm_gmem_unmap_failed - report pages that their user cannot let go
  * @inode: the guest_memfd
  * @start: first page
@@ -437,19 +431,19 @@ void kvm_gmem_unmap_consumers(struct inode *inode,
  */
 void kvm_gmem_unmap_failed(struct inode *inode, pgoff_t start, pgoff_t end)
 {
-	struct hugetlb_gmem *hugetlb = kvm_gmem_state(inode)->hugetlb;
+	struct hugetlb_gmem *hugetlb = kvm_gmem_hugetlb(inode);
 	struct folio *folio;
 
+	if (hugetlb) {
+		hugetlb_gmem_poison(hugetlb, start, end);
+		return;
+	}
+
 	for (; start < end; start++) {
-		if (hugetlb) {
-			hugetlb_gmem_poison(hugetlb, start);
-			continue;
-		}
 		folio = filemap_get_folio(inode->i_mapping, start);
 		if (IS_ERR(folio))
 			continue;
-		if (!folio_test_set_hwpoison(folio))
-			num_poisoned_pages_inc(folio_pfn(folio));
+		folio_set_hwpoison(folio);
 		folio_put(folio);
 	}
 }

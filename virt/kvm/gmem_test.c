@@ -24,6 +24,7 @@
 #include <linux/fs.h>
 #include <linux/kvm_host.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/pagemap.h>
 #include <linux/seq_buf.h>
 #include <linux/slab.h>
@@ -40,7 +41,8 @@ struct test_consumer {
 	struct folio		*held;
 	bool			allocate;
 	bool			fail;
-	spinlock_t		lock;	/* log */
+	struct mutex		commands;	/* one at a time */
+	spinlock_t		lock;		/* log */
 	struct seq_buf		log;
 	char			text[LOG_SIZE];
 };
@@ -124,6 +126,7 @@ static int test_open(struct inode *inode, struct file *file)
 	if (!test)
 		return -ENOMEM;
 
+	mutex_init(&test->commands);
 	spin_lock_init(&test->lock);
 	seq_buf_init(&test->log, test->text, LOG_SIZE);
 	test->consumer.ops = &test_ops;
@@ -164,7 +167,7 @@ static int run_command(struct test_consumer *test, const char *command)
 
 	if (sscanf(command, "register %d", &number) == 1)
 		return register_fd(test, number);
-	if (sscanf(command, "refuse %d", &number) == 1)
+	if (sscanf(command, "refuse %d", &number) == 1 && number >= 0)
 		test->refuse = number;
 	else if (sscanf(command, "hold %d", &number) == 1)
 		test->hold = number;
@@ -180,6 +183,7 @@ static int run_command(struct test_consumer *test, const char *command)
 static ssize_t test_write(struct file *file, const char __user *user,
 			  size_t count, loff_t *pos)
 {
+	struct test_consumer *test = file->private_data;
 	char command[32];
 	int ret;
 
@@ -189,7 +193,8 @@ static ssize_t test_write(struct file *file, const char __user *user,
 		return -EFAULT;
 
 	command[count] = '\0';
-	ret = run_command(file->private_data, command);
+	guard(mutex)(&test->commands);
+	ret = run_command(test, command);
 	return ret ?: count;
 }
 

@@ -167,13 +167,17 @@ static bool is_filtered_out(struct kvm *kvm, const struct kvm_gfn_range *range,
 			    const struct tdp_iter *iter)
 {
 	enum kvm_gfn_range_filter both = KVM_FILTER_SHARED | KVM_FILTER_PRIVATE;
+	bool is_private;
 
 	if (range->attr_filter == both || !kvm_arch_has_private_mem(kvm) ||
 	    !filters_leaves(range->slot))
 		return false;
 
-	return !(range->attr_filter & (kvm_mem_is_private(kvm, iter->gfn) ?
-				       KVM_FILTER_PRIVATE : KVM_FILTER_SHARED));
+	is_private = vm_memory_attributes ?
+		     kvm_mem_is_private(kvm, iter->gfn) :
+		     kvm_gmem_slot_is_private(range->slot, iter->gfn);
+	return !(range->attr_filter & (is_private ? KVM_FILTER_PRIVATE :
+						    KVM_FILTER_SHARED));
 }
 
 /**
@@ -186,10 +190,10 @@ static bool is_filtered_out(struct kvm *kvm, const struct kvm_gfn_range *range,
  * the same gfns is not there, so that nothing happens to it.
  *
  * A leaf is uniform, and attributes change only when no leaf of the old kind is
- * left, so that the attribute of any gfn tells what the leaf is.
+ * left, so that the attribute of any gfn tells what the leaf is.  Of a file that is
+ * being closed, or a memslot that is being deleted, nothing is kept.
  *
- * Context: mmu_lock held for writing; kvm->srcu or slots_lock held, too, unless
- * @range is about both kinds.
+ * Context: mmu_lock held for writing.
  *
  * Return: true if so.
  */

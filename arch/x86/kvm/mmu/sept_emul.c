@@ -149,13 +149,19 @@ static void check_leaf(struct kvm *kvm, const struct leaf *leaf, u64 spte)
 		violation(kvm, leaf->gfn, leaf->level, "leaf larger than its folio");
 }
 
+/* Does a larger leaf map this?  Then another CPU has put it there since. */
+static bool outgrown(const struct leaf *leaf)
+{
+	return *leaf->state > leaf->level && !(*leaf->state & SEPT_LOST);
+}
+
 static void aug(struct kvm *kvm, const struct leaf *leaf, u64 spte)
 {
 	if (!kvm_mem_is_private(kvm, leaf->gfn))
 		return;
 
 	/* Its table became a leaf meanwhile, and is about to be cleared. */
-	if (*leaf->state > leaf->level && !(*leaf->state & SEPT_LOST))
+	if (outgrown(leaf))
 		return;
 
 	count(kvm, KVM_SEPT_EMUL_AUGS, 1);
@@ -240,6 +246,10 @@ static void promote(struct kvm *kvm, const struct leaf *leaf, u64 spte)
 	if (!kvm_mem_is_private(kvm, leaf->gfn))
 		return;
 
+	/* As in aug(): the table above became a leaf meanwhile. */
+	if (outgrown(leaf))
+		return;
+
 	if (can_grow(leaf, &growth)) {
 		count(kvm, KVM_SEPT_EMUL_AUGS, growth.absent);
 		count(kvm, KVM_SEPT_EMUL_PROMOTES, growth.tables);
@@ -265,7 +275,7 @@ static void promote(struct kvm *kvm, const struct leaf *leaf, u64 spte)
  * but a table that it replaces is not cleared yet.  Faults with mmu_lock held
  * for reading may do this at the same time for the same gfns, as a table becomes
  * a leaf in which another CPU maps an entry.  The VM's lock puts one after the
- * other, and either order is right, see aug() and allow_absent().
+ * other, and either order is right, see outgrown() and allow_absent().
  */
 void __kvm_sept_emul_changed_spte(struct kvm *kvm, u64 gfn, u64 old_spte,
 				  u64 new_spte, int level)
@@ -427,7 +437,9 @@ bool __kvm_sept_emul_remove(struct kvm *kvm, const struct kvm_gfn_range *range,
 	if (!is_mapped(&leaf))
 		return false;
 
-	if (!(range->attr_filter & KVM_FILTER_PRIVATE))
+	/* All of a memslot that is being deleted goes. */
+	if (!(range->attr_filter & KVM_FILTER_PRIVATE) &&
+	    !(range->slot->flags & KVM_MEMSLOT_INVALID))
 		violation(kvm, leaf.gfn, leaf.level, "REMOVE as if shared");
 	else if (!is_within(&leaf, range))
 		remove_part(kvm, &leaf, range);
