@@ -171,6 +171,13 @@ struct hugetlb_gmem_relayout {
 	u8				to[];
 };
 
+/* The order of the folio that has the page at an index of the file. */
+static inline unsigned int
+hugetlb_gmem_order(const struct hugetlb_gmem_extent *extent, pgoff_t index)
+{
+	return extent->layout[(index - extent->index) >> HUGETLB_GMEM_BLOCK_ORDER];
+}
+
 #ifdef CONFIG_HUGETLB_GMEM
 struct hugetlb_gmem *
 hugetlb_gmem_create(struct address_space *mapping, unsigned int order,

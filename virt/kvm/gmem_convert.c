@@ -45,6 +45,21 @@ static void init_conversion(struct kvm_gmem_conversion *conv,
 	mas_init(&conv->mas, attributes, 0);
 }
 
+/* No attribute changes, but nobody may have [start, end) mapped meanwhile. */
+static int set_only_range(struct kvm_gmem_conversion *conv, pgoff_t start,
+			  pgoff_t end)
+{
+	conv->ranges = hugetlb_gmem_should_fail() ? NULL :
+		       kvmalloc_obj(*conv->ranges);
+	if (!conv->ranges)
+		return -ENOMEM;
+
+	*conv->ranges = (struct kvm_gmem_range){ start, end };
+	conv->nr_ranges = 1;
+	conv->extents = *conv->ranges;
+	return 0;
+}
+
 static int prepare_attributes(struct kvm_gmem_conversion *conv)
 {
 	void *entry = kvm_gmem_attribute_entry(conv->to_private);
@@ -455,21 +470,15 @@ static void merge_punched(struct inode *inode, pgoff_t start, pgoff_t end)
 int kvm_gmem_punch(struct inode *inode, pgoff_t start, pgoff_t end)
 {
 	struct kvm_gmem_conversion conv;
-	struct kvm_gmem_range *range;
 	pgoff_t error_index;
 	int ret;
 
-	range = hugetlb_gmem_should_fail() ? NULL : kvmalloc_obj(*range);
-	if (!range)
-		return -ENOMEM;
-
-	*range = (struct kvm_gmem_range){ start, end };
 	init_conversion(&conv, inode);
 	conv.punch = true;
-	conv.ranges = range;
-	conv.nr_ranges = 1;
-	conv.extents = *range;
 	conv.reason = HUGETLB_GMEM_PUNCH;
+	ret = set_only_range(&conv, start, end);
+	if (ret)
+		return ret;
 
 	filemap_invalidate_lock(inode->i_mapping);
 	ret = finish_conversion(&conv, 0, &error_index);
@@ -491,9 +500,8 @@ int kvm_gmem_split_block(struct inode *inode, pgoff_t index)
 {
 	struct hugetlb_gmem *hugetlb = kvm_gmem_state(inode)->hugetlb;
 	struct hugetlb_gmem_extent *extent;
-	struct kvm_gmem_range *block;
 	struct kvm_gmem_conversion conv;
-	pgoff_t error_index;
+	pgoff_t error_index, start;
 	int ret = 0;
 
 	init_conversion(&conv, inode);
@@ -505,21 +513,14 @@ int kvm_gmem_split_block(struct inode *inode, pgoff_t index)
 	/* Somebody else may have split the block, or converted it, meanwhile. */
 	extent = hugetlb_gmem_find_extent(hugetlb, index);
 	if (!extent || kvm_gmem_attribute_private(inode, index, NULL) ||
-	    extent->layout[(index - extent->index) >>
-			   HUGETLB_GMEM_BLOCK_ORDER] == HUGETLB_GMEM_SMALL)
+	    hugetlb_gmem_order(extent, index) == HUGETLB_GMEM_SMALL)
 		goto out;
 
-	/* No attribute changes, but stage 2 must not keep the large mapping. */
-	block = hugetlb_gmem_should_fail() ? NULL : kvmalloc_obj(*block);
-	if (!block) {
-		ret = -ENOMEM;
+	/* Stage 2 must not keep the large mapping. */
+	start = round_down(index, HUGETLB_GMEM_BLOCK_PAGES);
+	ret = set_only_range(&conv, start, start + HUGETLB_GMEM_BLOCK_PAGES);
+	if (ret)
 		goto out;
-	}
-	block->start = round_down(index, HUGETLB_GMEM_BLOCK_PAGES);
-	block->end = block->start + HUGETLB_GMEM_BLOCK_PAGES;
-	conv.ranges = block;
-	conv.nr_ranges = 1;
-	conv.extents = *block;
 
 	ret = kvm_gmem_plan_extent(&conv, extent);
 	ret = finish_conversion(&conv, ret, &error_index);

@@ -287,8 +287,7 @@ static int mapping_order(struct hugetlb_gmem_extent *extent,
 	unsigned int order, i;
 	pgoff_t first, nr;
 
-	order = extent->layout[(index - extent->index) >>
-			       HUGETLB_GMEM_BLOCK_ORDER];
+	order = hugetlb_gmem_order(extent, index);
 	for (i = 0; i < ARRAY_SIZE(orders); i++) {
 		nr = 1UL << orders[i];
 		first = round_down(index, nr);

@@ -83,7 +83,12 @@ static void turn_faults_away(struct inode *inode, struct kvm_gmem_range *range)
 			       range);
 }
 
-static void let_faults_in(struct inode *inode, struct kvm_gmem_range *range)
+/**
+ * kvm_gmem_finish_stage2 - let KVM map the range again
+ * @inode: the guest_memfd
+ * @range: as for kvm_gmem_prepare_stage2()
+ */
+void kvm_gmem_finish_stage2(struct inode *inode, struct kvm_gmem_range *range)
 {
 	kvm_gmem_walk_bindings(inode, range->start, range->end, end_slot,
 			       range);
@@ -134,18 +139,8 @@ int kvm_gmem_prepare_stage2(struct inode *inode, struct kvm_gmem_range *range,
 	}
 
 	if (ret)
-		let_faults_in(inode, range);
+		kvm_gmem_finish_stage2(inode, range);
 	return ret;
-}
-
-/**
- * kvm_gmem_finish_stage2 - let KVM map the range again
- * @inode: the guest_memfd
- * @range: as for kvm_gmem_prepare_stage2()
- */
-void kvm_gmem_finish_stage2(struct inode *inode, struct kvm_gmem_range *range)
-{
-	let_faults_in(inode, range);
 }
 
 static int unmap_slot(struct kvm *kvm, struct kvm_memory_slot *slot, void *arg)
@@ -415,7 +410,7 @@ void kvm_gmem_force_unmap(struct inode *inode, struct kvm_gmem_range *range)
 			consumer->ops->invalidate(consumer, range->start,
 						  range->end);
 	}
-	let_faults_in(inode, range);
+	kvm_gmem_finish_stage2(inode, range);
 }
 
 /**

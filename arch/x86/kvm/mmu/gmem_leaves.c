@@ -127,7 +127,7 @@ static bool leaf_is_uniform(struct kvm *kvm, const struct leaf_check *check,
 {
 	pgoff_t last;
 
-	if (!kvm_arch_has_private_mem(kvm) || vm_memory_attributes)
+	if (!kvm_arch_has_private_mem(kvm))
 		return true;
 
 	kvm_gmem_attribute_private(check->inode, index, &last);
@@ -140,17 +140,15 @@ static bool leaf_fits_folio(const struct leaf_check *check,
 {
 	struct hugetlb_gmem *hugetlb = kvm_gmem_hugetlb(check->inode);
 	struct hugetlb_gmem_extent *extent;
-	unsigned int order;
 
 	extent = hugetlb_gmem_find_extent(hugetlb, index);
 	if (!extent)
 		return false;
 
-	order = extent->layout[(index - extent->index) >>
-			       HUGETLB_GMEM_BLOCK_ORDER];
 	return page_to_pfn(extent->page) + index - extent->index ==
 	       spte_to_pfn(iter->old_spte) &&
-	       (order >= (iter->level - 1) * SPTE_LEVEL_BITS ||
+	       (hugetlb_gmem_order(extent, index) >=
+		(iter->level - 1) * SPTE_LEVEL_BITS ||
 		hugetlb_gmem_plain_split());
 }
 
