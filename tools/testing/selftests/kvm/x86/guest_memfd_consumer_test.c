@@ -27,8 +27,7 @@ FIXTURE_SETUP(guest_memfd_consumer)
 	struct gmem_config config = gmem_one_page_config(ORDER_2M);
 
 	config.size = SZ_4M;
-	hugetlb_pool_require(SZ_2M, 2);
-	self->nr_hugepages = hugetlb_pool_get(-1, SZ_2M, "nr_hugepages");
+	self->nr_hugepages = hugetlb_pool_require(SZ_2M, 2);
 	gmem_vm_create(&self->g, &config);
 	gmem_guest_check(&self->g, 0, self->g.nr_pages, GMEM_STEP_SPREAD);
 	self->consumer = gmem_consumer_open(self->g.fd);

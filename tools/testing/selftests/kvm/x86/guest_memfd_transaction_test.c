@@ -150,11 +150,6 @@ static void assert_fails(struct transaction *t, bool to_private, int want,
 	gmem_dump_free(&was);
 }
 
-static void host_touch(struct transaction *t, u64 page)
-{
-	gmem_host_write(&t->g, page);
-}
-
 TEST_F_TIMEOUT(guest_memfd_transaction, pinned, GMEM_TIMEOUT)
 {
 	struct transaction *t = &self->t;
@@ -162,7 +157,7 @@ TEST_F_TIMEOUT(guest_memfd_transaction, pinned, GMEM_TIMEOUT)
 
 	gmem_convert(&t->g, t->first, t->nr, false);
 	gmem_set_tags(&t->g, t->first, 1, 2);
-	host_touch(t, t->first);
+	gmem_host_write(&t->g, t->first);
 	check_near(t, t->first);
 	gmem_pin(&t->g, middle_page(t), &pin);
 	assert_fails(t, true, EAGAIN, middle_page(t), GMEM_LOST_NOTHING, "A pinned page");
@@ -185,7 +180,7 @@ TEST_F_TIMEOUT(guest_memfd_transaction, pinned_late, GMEM_TIMEOUT)
 	gmem_convert(&t->g, t->first, t->nr, false);
 
 	gmem_set_tags(&t->g, t->first, 1, 2);
-	host_touch(t, t->first);
+	gmem_host_write(&t->g, t->first);
 	check_near(t, t->first);
 	gmem_consumer_command(consumer, "hold %lu", middle_page(t));
 	assert_fails(t, true, EAGAIN, t->extent, GMEM_LOST_SHARED,
@@ -328,8 +323,8 @@ static void convert_all_ways(struct transaction *t)
 	gmem_convert(g, t->first, 1, false);
 	gmem_convert(g, t->first + 2, 1, false);
 	gmem_convert(g, t->first, t->nr, false);
-	host_touch(t, t->first);
-	host_touch(t, middle_page(t));
+	gmem_host_write(&t->g, t->first);
+	gmem_host_write(&t->g, middle_page(t));
 	gmem_convert(g, middle_page(t), 1, true);
 	gmem_convert(g, t->first, t->nr, true);
 	gmem_convert(g, 0, g->nr_pages, false);

@@ -5,6 +5,8 @@
 #ifndef SELFTEST_KVM_GUEST_MEMFD_SEPT_H
 #define SELFTEST_KVM_GUEST_MEMFD_SEPT_H
 
+#include <stdio.h>
+
 #include "guest_memfd_util.h"
 
 /* What has been done to the S-EPT of a VM. */
@@ -25,7 +27,7 @@ void gmem_sept_read(struct gmem_vm *g, struct gmem_sept *sept);
 /* One of them, e.g. sept_violations. */
 u64 gmem_sept_stat(struct gmem_vm *g, const char *name);
 
-/* A file in the VM's folder of debugfs. */
-void gmem_debugfs_path(struct gmem_vm *g, const char *name, char *path, size_t size);
+/* A file in the VM's folder of debugfs, to be read. */
+FILE *gmem_debugfs_open(struct gmem_vm *g, const char *name);
 
 #endif /* SELFTEST_KVM_GUEST_MEMFD_SEPT_H */

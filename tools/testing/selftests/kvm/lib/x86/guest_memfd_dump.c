@@ -20,17 +20,6 @@
 #define PAGEMAP_BATCH	4096
 #define PM_PRESENT	BIT_ULL(63)
 
-static FILE *open_leaves(struct gmem_vm *g)
-{
-	char path[128];
-	FILE *file;
-
-	gmem_debugfs_path(g, "gmem_leaves", path, sizeof(path));
-	file = fopen(path, "r");
-	TEST_ASSERT(file, "No %s: set CONFIG_HUGETLB_GMEM_DEBUG", path);
-	return file;
-}
-
 static u64 leaf_pages(const char *size)
 {
 	if (!strcmp(size, "1G"))
@@ -59,7 +48,7 @@ static int compare_leaves(const void *a, const void *b)
 
 static void dump_leaves(struct gmem_vm *g, struct gmem_dump *dump)
 {
-	FILE *file = open_leaves(g);
+	FILE *file = gmem_debugfs_open(g, "gmem_leaves");
 	struct gmem_leaf leaf;
 
 	while (read_leaf(file, &leaf)) {

@@ -6,10 +6,8 @@
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
-#include "cgroup_util.h"
 #include "guest_memfd_sept.h"
 
 static bool set_parameter(const char *name, bool on)
@@ -35,21 +33,27 @@ bool gmem_sept_promote(bool on)
 }
 
 /* The folder is called after who created the VM, i.e. this process. */
-void gmem_debugfs_path(struct gmem_vm *g, const char *name, char *path, size_t size)
+FILE *gmem_debugfs_open(struct gmem_vm *g, const char *name)
 {
-	snprintf(path, size, "/sys/kernel/debug/kvm/%d-%d/%s", getpid(), g->vm->fd,
-		 name);
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/kvm/%d-%d/%s", getpid(),
+		 g->vm->fd, name);
+	file = fopen(path, "r");
+	TEST_ASSERT(file,
+		    "No %s: set CONFIG_HUGETLB_GMEM_DEBUG, or has the VM no S-EPT?", path);
+	return file;
 }
 
 u64 gmem_sept_stat(struct gmem_vm *g, const char *name)
 {
-	char path[128], text[32];
-	ssize_t len;
+	FILE *file = gmem_debugfs_open(g, name);
+	u64 value = 0;
 
-	gmem_debugfs_path(g, name, path, sizeof(path));
-	len = read_text(path, text, sizeof(text));
-	TEST_ASSERT(len > 0, "Cannot read %s: %ld: has the VM no S-EPT?", path, len);
-	return strtoul(text, NULL, 10);
+	TEST_ASSERT(fscanf(file, "%lu", &value) == 1, "No number in %s", name);
+	fclose(file);
+	return value;
 }
 
 void gmem_sept_read(struct gmem_vm *g, struct gmem_sept *sept)

@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "cgroup_util.h"
 #include "guest_memfd_faults.h"
 #include "guest_memfd_stage2.h"
 
@@ -214,14 +213,12 @@ static char *model_text(const struct gmem_stage2 *s)
 
 char *gmem_leaves_text(struct gmem_vm *g, const char *kind)
 {
-	char path[128], line[128], *text;
-	FILE *in, *out;
+	FILE *in = gmem_debugfs_open(g, "gmem_leaves"), *out;
+	char line[128], *text;
 	size_t size;
 
-	gmem_debugfs_path(g, "gmem_leaves", path, sizeof(path));
-	in = fopen(path, "r");
 	out = open_memstream(&text, &size);
-	TEST_ASSERT(in && out, "Cannot read %s, errno: %d", path, errno);
+	TEST_ASSERT(out, "open_memstream(), errno: %d", errno);
 	while (fgets(line, sizeof(line), in)) {
 		if (strstr(line, kind))
 			fputs(line, out);
