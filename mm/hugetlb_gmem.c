@@ -669,8 +669,8 @@ EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_alloc_extent, "kvm");
  * @end: offset to stop at, in pages; both are clipped to the extent
  *
  * Return: offset in the file, in pages, of the first folio in the range which
- * is referenced by more than the page cache and host mappings, or of the range
- * if the folio begins before it; ULONG_MAX if none is.
+ * is locked, or referenced by more than the page cache and host mappings, or of
+ * the range if the folio begins before it; ULONG_MAX if none is.
  */
 pgoff_t hugetlb_gmem_find_pinned(struct hugetlb_gmem_extent *extent,
 				 pgoff_t start, pgoff_t end)
@@ -684,7 +684,9 @@ pgoff_t hugetlb_gmem_find_pinned(struct hugetlb_gmem_extent *extent,
 		nr = layout_folio_pages(extent->layout, i);
 		first = round_down(i, nr);
 		folio = (struct folio *)(extent->page + first);
-		if (folio_ref_count(folio) != nr + folio_mapcount(folio))
+		/* The lock may be all that a fault of the host still has. */
+		if (folio_ref_count(folio) != nr + folio_mapcount(folio) ||
+		    folio_test_locked(folio))
 			return extent->index + i;
 	}
 	return ULONG_MAX;

@@ -16,8 +16,8 @@
  *
  * Why freezing for a split ends.  The page cache holds one reference for each
  * page; hugetlb_gmem_relayout_pinned(), the last of the preparation that may fail,
- * froze the same folios, so there was no other then.  And under the exclusive
- * invalidate_lock no lasting one can come:
+ * froze the same folios, so there was no other then, and no folio was locked.  And
+ * under the exclusive invalidate_lock no lasting one can come:
  *
  *  - the folios are on no LRU list and are not migrated;
  *  - a host mapping, and with it GUP, exists of order-0 folios of shared pages
@@ -78,6 +78,23 @@ steps_end(const struct hugetlb_gmem_relayout *relayout)
 }
 
 /*
+ * A fault of the host hands its reference to the page table entry, and unlocks
+ * the folio only then.  If the entry is gone by that time, the lock is all there
+ * is, and the folio must stay what it is until then.
+ */
+static bool freeze_folio(struct folio *folio, unsigned long nr)
+{
+	if (!folio_ref_freeze(folio, nr))
+		return false;
+	/* Nobody can lock it now. */
+	if (likely(!folio_test_locked(folio)))
+		return true;
+
+	folio_ref_unfreeze(folio, nr);
+	return false;
+}
+
+/*
  * Freeze the folios of pages [start, end) of @extent, or none.  Preemption is
  * off already.
  */
@@ -88,7 +105,7 @@ bool hugetlb_gmem_freeze(struct hugetlb_gmem_extent *extent,
 
 	for (i = start; i < end; i += nr) {
 		nr = layout_folio_pages(extent->layout, i);
-		if (!folio_ref_freeze(extent_folio(extent, i), nr)) {
+		if (!freeze_folio(extent_folio(extent, i), nr)) {
 			hugetlb_gmem_unfreeze(extent, start, i);
 			return false;
 		}

@@ -8,6 +8,7 @@
  *	register FD	of this guest_memfd, once
  *	refuse ERRNO	to every preparation from now on, 0 for none
  *	hold PAGE	of the file, from when its invalidation is prepared to the end
+ *	lock		that page, and hold nothing but the lock
  *	allocate	memory when invalidating, which nobody may
  *	fail		to let pages go from now on
  *
@@ -39,6 +40,7 @@ struct test_consumer {
 	int			refuse;
 	long			hold;
 	struct folio		*held;
+	bool			lock_only;
 	bool			allocate;
 	bool			fail;
 	struct mutex		commands;	/* one at a time */
@@ -71,11 +73,18 @@ static void hold(struct test_consumer *test, pgoff_t start, pgoff_t end)
 
 	folio = filemap_get_folio(test->consumer.inode->i_mapping, page);
 	test->held = IS_ERR(folio) ? NULL : folio;
+	/* As a fault of the host that has mapped the page, and was unmapped. */
+	if (test->held && test->lock_only) {
+		folio_lock(folio);
+		folio_put(folio);
+	}
 }
 
 static void let_go(struct test_consumer *test)
 {
-	if (test->held)
+	if (test->held && test->lock_only)
+		folio_unlock(test->held);
+	else if (test->held)
 		folio_put(test->held);
 	test->held = NULL;
 }
@@ -171,6 +180,8 @@ static int run_command(struct test_consumer *test, const char *command)
 		test->refuse = number;
 	else if (sscanf(command, "hold %d", &number) == 1)
 		test->hold = number;
+	else if (sysfs_streq(command, "lock"))
+		test->lock_only = true;
 	else if (sysfs_streq(command, "allocate"))
 		test->allocate = true;
 	else if (sysfs_streq(command, "fail"))

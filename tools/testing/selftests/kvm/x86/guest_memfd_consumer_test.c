@@ -105,6 +105,32 @@ TEST_F(guest_memfd_consumer, second_refuses)
 	gmem_consumer_assert_told(self->consumer, "prepare 8 18\ninvalidate 8 18\n");
 }
 
+/*
+ * A fault of the host unlocks a page after it has mapped it, when somebody else
+ * may have unmapped it again: no reference tells of that.
+ */
+TEST_F(guest_memfd_consumer, locks)
+{
+	struct gmem_vm *g = &self->g;
+	u64 page = 10, error_offset = -1;
+	struct gmem_dump was;
+
+	gmem_convert(g, page, 1, false);
+	gmem_consumer_command(self->consumer, "hold %lu", page);
+	gmem_consumer_command(self->consumer, "lock");
+	gmem_dump(g, &was);
+	TEST_ASSERT_EQ(gmem_try_convert(g, page, 1, true, &error_offset), EAGAIN);
+	TEST_ASSERT_EQ(error_offset, page * PAGE_SIZE);
+	TEST_ASSERT(fallocate(g->fd, PUNCH, 0, SZ_2M) && errno == EAGAIN,
+		    "Punching an extent with a locked page, errno: %d", errno);
+	gmem_dump_assert_same(g, &was, GMEM_LOST_SHARED, "A page is locked");
+	gmem_dump_free(&was);
+
+	gmem_consumer_command(self->consumer, "hold %d", -1);
+	gmem_convert(g, page, 1, true);
+	TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "split"), 0);
+}
+
 TEST_F(guest_memfd_consumer, dies_first)
 {
 	kvm_close(self->consumer);
