@@ -33,6 +33,7 @@
  */
 #include <linux/dax.h>
 #include <linux/delay.h>
+#include <linux/error-injection.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/shmem_fs.h>
@@ -621,6 +622,7 @@ int hugetlb_gmem_prepare_relayout(struct hugetlb_gmem_relayout *relayout)
 	return 0;
 }
 EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_prepare_relayout, "kvm");
+ALLOW_ERROR_INJECTION(hugetlb_gmem_prepare_relayout, ERRNO);
 
 /* Is there a moment in which all folios of a split can be frozen?  Now? */
 static bool can_freeze(struct hugetlb_gmem_extent *extent,

@@ -16,6 +16,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/error-injection.h>
 #include <linux/hugetlb_gmem.h>
 #include <linux/kvm_host.h>
 
@@ -154,6 +155,7 @@ int kvm_arch_gmem_split(struct kvm *kvm, const struct kvm_memory_slot *slot,
 	write_unlock(&kvm->mmu_lock);
 	return ret;
 }
+ALLOW_ERROR_INJECTION(kvm_arch_gmem_split, ERRNO);
 
 /* Do unmappings tell private from shared, although one root maps both? */
 static bool filters_leaves(const struct kvm_memory_slot *slot)

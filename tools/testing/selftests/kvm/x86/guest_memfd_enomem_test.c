@@ -3,13 +3,18 @@
  * Fail each allocation for a guest_memfd in turn, by fail_hugetlb_gmem: the
  * 1st, the 2nd, ... until an operation makes fewer.  Creation, allocation,
  * conversion and holes then return ENOMEM, and leave everything as it was.  A
- * hole that only cannot merge what is left is made all the same.
+ * hole that only cannot merge what is left is made all the same.  So does an access
+ * by the kernel that has to split a shared block first.
  *
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/uio.h>
 #include <linux/falloc.h>
 
+#include "guest_memfd_check.h"
 #include "guest_memfd_faults.h"
 #include "guest_memfd_pins.h"
 #include "guest_memfd_state.h"
@@ -252,6 +257,44 @@ TEST_F_TIMEOUT(guest_memfd_enomem, punch, GMEM_TIMEOUT)
 	gmem_convert(g, first, nr / 2, false);
 	while (punch_failing(g, first, nr, number))
 		number = gmem_fault_next(number);
+}
+
+/* The kernel's own access to a page says what the fault said. */
+static int splice_page(struct gmem_vm *g, u64 page, struct gmem_pin *pin)
+{
+	struct iovec iov = { .iov_base = gmem_host_page(g, page), .iov_len = PAGE_SIZE };
+
+	return vmsplice(pin->fds[1], &iov, 1, 0) == PAGE_SIZE ? 0 : errno;
+}
+
+/* The first one in a block that is shared as a whole must split it. */
+TEST_F_TIMEOUT(guest_memfd_enomem, host_fault, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+	u64 page = g->nr_pages / 2, number;
+	char *before, *after;
+	struct gmem_pin pin;
+	int ret;
+
+	gmem_convert(g, 0, g->nr_pages, false);
+	kvm_fallocate(g->fd, FALLOC_FL_KEEP_SIZE, 0, g->config.size);
+	gmem_pin_open(&pin, &gmem_in_pipe);
+	before = gmem_check_extents(g->fd);
+	for (number = 1;; number = gmem_fault_next(number)) {
+		gmem_fault_own.arm(number);
+		ret = splice_page(g, page, &pin);
+		if (!gmem_fault_own.disarm())
+			break;
+		TEST_ASSERT(ret == ENOMEM, "Allocation %lu failed: %s", number, strerror(ret));
+		after = gmem_check_extents(g->fd);
+		gmem_check_assert_same(before, after, "A fault of the host failed");
+		free(after);
+	}
+	TEST_ASSERT(!ret, "Nothing failed: %s", strerror(ret));
+	TEST_ASSERT(number > 3, "Only %lu allocations", number - 1);
+	TEST_ASSERT_EQ(gmem_count_folios(g->fd, 0), SZ_2M / PAGE_SIZE);
+	gmem_unpin(&pin);
+	free(before);
 }
 
 TEST_HARNESS_MAIN
