@@ -10,8 +10,6 @@
  *
  * See Documentation/mm/hugetlb_gmem.rst.
  */
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <linux/aio_abi.h>
 #include <linux/falloc.h>
@@ -23,11 +21,10 @@
 
 #define EXTENTS		"/sys/kernel/debug/hugetlb_gmem/extents"
 #define ORPHAN_ALL	"/sys/kernel/debug/hugetlb_gmem/orphan"
-#define CONFIGFS	"/sys/kernel/config"
 #define SKB_DEFER_MAX	"/proc/sys/net/core/skb_defer_max"
-#define DISK		CONFIGFS "/nullb/gmem"
 #define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define NR_PINS		6
+#define NSEC_PER_SEC	1000000000ul
 /* Generous: the references may be dropped by a worker, or after an RCU. */
 #define NR_LOOKS	6000
 #define LOOK_USEC	10000
@@ -451,39 +448,6 @@ FIXTURE_TEARDOWN(guest_memfd_page)
 	owner_exit(&self->o);
 }
 
-/* A disk that takes its time, and completes in a timer's interrupt. */
-static int disk_open(unsigned int seconds)
-{
-	char text[32];
-	int fd, i;
-
-	if (access(CONFIGFS "/nullb", F_OK))
-		TEST_ASSERT(!mount("configfs", CONFIGFS, "configfs", 0, NULL),
-			    "Cannot mount configfs, errno: %d", errno);
-	TEST_ASSERT(!mkdir(DISK, 0700), "No null_blk, errno: %d: set CONFIG_BLK_DEV_NULL_BLK",
-		    errno);
-	snprintf(text, sizeof(text), "%lu", seconds * 1000000000ul);
-	gmem_write_file(DISK "/completion_nsec", text);
-	gmem_write_file(DISK "/irqmode", "2");
-	gmem_write_file(DISK "/size", "16");
-	gmem_write_file(DISK "/power", "1");
-
-	for (i = 0; i < NR_LOOKS; i++) {
-		fd = open("/dev/gmem", O_RDWR | O_DIRECT);
-		if (fd >= 0)
-			break;
-		usleep(LOOK_USEC);
-	}
-	TEST_ASSERT(fd >= 0, "Cannot open /dev/gmem, errno: %d", errno);
-	return fd;
-}
-
-static void disk_close(int fd)
-{
-	kvm_close(fd);
-	TEST_ASSERT(!rmdir(DISK), "Cannot remove the disk, errno: %d", errno);
-}
-
 static void disk_read(struct owner *o, aio_context_t *context, int fd, u64 page)
 {
 	struct iocb iocb = {
@@ -518,7 +482,7 @@ static long disk_events(aio_context_t context, long min)
 /* False if the disk was too fast for us to see the page held. */
 static bool test_direct_io(struct owner *o, unsigned int seconds)
 {
-	int fd = disk_open(seconds);
+	int fd = gmem_disk_open(seconds * NSEC_PER_SEC);
 	aio_context_t context = 0;
 	u64 page, error_offset;
 	struct hugetlb_pool pool;
@@ -540,7 +504,7 @@ static bool test_direct_io(struct owner *o, unsigned int seconds)
 	}
 	assert_back(o);
 	TEST_ASSERT(!syscall(__NR_io_destroy, context), "io_destroy() failed");
-	disk_close(fd);
+	gmem_disk_close(fd);
 	return seen;
 }
 
@@ -567,11 +531,11 @@ static void create_and_read(struct owner *o, struct gmem_pin *pin)
 /* Whether the transfer has ended by then or not. */
 TEST_F_TIMEOUT(guest_memfd_page, direct_io_killed, GMEM_TIMEOUT)
 {
-	struct gmem_pin disk = { .fds = { disk_open(1) } };
+	struct gmem_pin disk = { .fds = { gmem_disk_open(1 * NSEC_PER_SEC) } };
 
 	run_and_kill(create_and_read, &self->o, &disk);
 	assert_back(&self->o);
-	disk_close(disk.fds[0]);
+	gmem_disk_close(disk.fds[0]);
 }
 
 /*

@@ -46,4 +46,8 @@ void gmem_pin_check(struct gmem_pin *pin);
 void gmem_pin(struct gmem_vm *g, u64 page, struct gmem_pin *pin);
 void gmem_unpin(struct gmem_pin *pin);
 
+/* A disk for O_DIRECT that takes its time, and completes in a timer's interrupt. */
+int gmem_disk_open(u64 completion_nsec);
+void gmem_disk_close(int fd);
+
 #endif /* SELFTEST_KVM_GUEST_MEMFD_PINS_H */

@@ -147,6 +147,10 @@ static inline u64 gmem_tag(u32 seed, u64 page, u32 generation)
 	return ((u64)(seed ^ generation * 2654435761u) << 32 | page) + 1;
 }
 
+/* Fill a page; index of the first word looked at that is wrong, or -1. */
+void gmem_write_words(u64 *words, u64 tag);
+int gmem_bad_word(const u64 *words, u64 tag, u64 step);
+
 /* An option of a test, with a number from 1 on or a size such as 128M. */
 struct gmem_option {
 	const char *name;
@@ -218,7 +222,7 @@ u64 *gmem_host_page(struct gmem_vm *g, u64 page);
 void gmem_host_write(struct gmem_vm *g, u64 page);
 void gmem_host_check(struct gmem_vm *g, u64 page, u64 step);
 int gmem_host_access(void *address, bool write);
-/* The same for all that @fn does, one thread at a time. */
+/* The same for all that @fn does. */
 int gmem_host_call(void (*fn)(void *arg), void *arg);
 
 /* All ways to allocate a page fail, with as many attempts to take one. */

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Ways to hold a page of a guest_memfd without a mapping of it: in a pipe, in
- * the queue of a socket, as a registered buffer of an io_uring.
+ * the queue of a socket, as a registered buffer of an io_uring, on its way from
+ * a disk.
  *
  * See Documentation/mm/hugetlb_gmem.rst.
  */
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <arpa/inet.h>
@@ -15,6 +19,11 @@
 #include <asm/barrier.h>
 
 #include "guest_memfd_pins.h"
+
+#define CONFIGFS	"/sys/kernel/config"
+#define DISK		CONFIGFS "/nullb/gmem"
+#define NR_LOOKS	6000
+#define LOOK_USEC	10000
 
 static void pipe_open(struct gmem_pin *pin)
 {
@@ -203,4 +212,36 @@ void gmem_pin(struct gmem_vm *g, u64 page, struct gmem_pin *pin)
 void gmem_unpin(struct gmem_pin *pin)
 {
 	pin->ops->drop(pin);
+}
+
+int gmem_disk_open(u64 completion_nsec)
+{
+	char text[32];
+	int fd, i;
+
+	if (access(CONFIGFS "/nullb", F_OK))
+		TEST_ASSERT(!mount("configfs", CONFIGFS, "configfs", 0, NULL),
+			    "Cannot mount configfs, errno: %d", errno);
+	TEST_ASSERT(!mkdir(DISK, 0700), "No null_blk, errno: %d: set CONFIG_BLK_DEV_NULL_BLK",
+		    errno);
+	snprintf(text, sizeof(text), "%lu", completion_nsec);
+	gmem_write_file(DISK "/completion_nsec", text);
+	gmem_write_file(DISK "/irqmode", "2");
+	gmem_write_file(DISK "/size", "16");
+	gmem_write_file(DISK "/power", "1");
+
+	for (i = 0; i < NR_LOOKS; i++) {
+		fd = open("/dev/gmem", O_RDWR | O_DIRECT);
+		if (fd >= 0)
+			break;
+		usleep(LOOK_USEC);
+	}
+	TEST_ASSERT(fd >= 0, "Cannot open /dev/gmem, errno: %d", errno);
+	return fd;
+}
+
+void gmem_disk_close(int fd)
+{
+	kvm_close(fd);
+	TEST_ASSERT(!rmdir(DISK), "Cannot remove the disk, errno: %d", errno);
 }

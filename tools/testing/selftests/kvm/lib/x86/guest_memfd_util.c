@@ -199,8 +199,7 @@ int gmem_create(struct kvm_vm *vm, u64 size, u64 flags, u8 order)
 	return fd;
 }
 
-/* Index of the first word looked at that is wrong, or -1. */
-static int gmem_bad_word(const u64 *words, u64 tag, u64 step)
+int gmem_bad_word(const u64 *words, u64 tag, u64 step)
 {
 	unsigned int i;
 
@@ -213,7 +212,7 @@ static int gmem_bad_word(const u64 *words, u64 tag, u64 step)
 	return READ_ONCE(words[i]) == gmem_word(tag, i) ? -1 : i;
 }
 
-static void gmem_write_words(u64 *words, u64 tag)
+void gmem_write_words(u64 *words, u64 tag)
 {
 	unsigned int i;
 
@@ -764,26 +763,37 @@ void gmem_host_check(struct gmem_vm *g, u64 page, u64 step)
 }
 
 static __thread sigjmp_buf host_access_jump;
+static __thread bool host_access_armed;
 static __thread int host_access_code;
 
-static void host_access_sigbus(int signal, siginfo_t *info, void *context)
+/* That some page is bad, far from here, is for others to act upon. */
+static void host_access_sigbus(int signo, siginfo_t *info, void *context)
 {
-	host_access_code = info->si_code;
+	if (info->si_code == BUS_MCEERR_AO)
+		return;
+	if (!host_access_armed) {
+		signal(SIGBUS, SIG_DFL);
+		return;
+	}
+	/* Without memory for it, the signal comes without what it is about. */
+	host_access_code = info->si_code ?: BUS_ADRERR;
 	siglongjmp(host_access_jump, 1);
 }
 
+/* The handler stays, for other threads may be in need of it. */
 int gmem_host_call(void (*fn)(void *arg), void *arg)
 {
-	struct sigaction old, new = {
+	struct sigaction action = {
 		.sa_sigaction = host_access_sigbus,
 		.sa_flags = SA_SIGINFO,
 	};
 
+	sigaction(SIGBUS, &action, NULL);
 	host_access_code = 0;
-	sigaction(SIGBUS, &new, &old);
+	host_access_armed = true;
 	if (!sigsetjmp(host_access_jump, 1))
 		fn(arg);
-	sigaction(SIGBUS, &old, NULL);
+	host_access_armed = false;
 	return host_access_code;
 }
 

@@ -1,0 +1,486 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Random operations on guest_memfds by several threads, against a model.
+ *
+ * Operations come in lives of 960: a process with a VM and one file, which ends
+ * in one of many ways, or is killed in the midst of it.  Each life has its seed,
+ * one more than that of the life before it; and when it is over, all counters of
+ * the pools and cgroups must be what they were.
+ *
+ * If a life fails, repeat it with fewer operations as long as it fails still, and
+ * print how to repeat that:
+ *
+ *	make test T=stress SEED=17 OPS=3,40-52,77
+ *
+ * A number for OPS is how many operations to do, in as many lives as it takes; a
+ * list says which ones to do of one life.  Seeds repeat what each thread does,
+ * not when.
+ *
+ * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cgroup_util.h"
+#include "guest_memfd_sept.h"
+#include "guest_memfd_stress.h"
+#include "kselftest.h"
+
+#define NR_WAITS	300
+#define WAIT_US		10000
+#define PROGRESS_SECONDS	20
+/* To look for a shorter way to the same failure. */
+#define NR_SHORTER	40
+/* From so many operations on, each kind must have been done. */
+#define NR_FOR_ALL	10000
+#define KILL_ONE_IN	6
+#define DISK_NSEC	1000000
+
+static struct stress_shared *shared;
+static struct hugetlb_counters counters;
+static u64 nr_2m;
+static int disk;
+static bool quiet;
+
+/* What the command line asks for. */
+struct request {
+	u32 seed;
+	u32 nr_ops;
+	bool inject;
+	/* Of one life, if not NULL. */
+	const char *list;
+};
+
+static const char * const faults[] = {
+	"failslab", "fail_page_alloc", "fail_hugetlb_gmem", "fail_sept_demote",
+	"fail_sept_busy", "fail_function",
+};
+
+/* What fail_function makes steps of a conversion return. */
+static const struct {
+	const char *function;
+	const char *retval;
+	int error;
+} functions[] = {
+	{ "hugetlb_gmem_prepare_relayout", "hugetlb_gmem_prepare_relayout/retval", -ENOMEM },
+	{ "kvm_arch_gmem_split", "kvm_arch_gmem_split/retval", -EBUSY },
+};
+
+static void set_fault(const char *fault, const char *name, const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/%s", fault, name);
+	gmem_write_file(path, value);
+}
+
+static void set_functions(void)
+{
+	char text[32];
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(functions); i++) {
+		set_fault("fail_function", "inject", functions[i].function);
+		snprintf(text, sizeof(text), "0x%lx", (long)functions[i].error);
+		set_fault("fail_function", functions[i].retval, text);
+	}
+}
+
+/* Of the allocations of threads that ask for it, fail one in a hundred. */
+static void set_faults(bool on)
+{
+	u32 i;
+
+	if (on)
+		set_functions();
+	for (i = 0; i < ARRAY_SIZE(faults); i++) {
+		set_fault(faults[i], "task-filter", "Y");
+		set_fault(faults[i], "verbose", "0");
+		set_fault(faults[i], "interval", "1");
+		set_fault(faults[i], "times", "-1");
+		set_fault(faults[i], "probability", on ? "1" : "0");
+	}
+	for (i = 0; i < 2; i++)
+		set_fault(faults[i], "ignore-gfp-wait", "N");
+	set_fault("fail_page_alloc", "min-order", "0");
+	set_fault("fail_page_alloc", "ignore-gfp-highmem", "N");
+}
+
+/* Orphans come back by a worker, and after whoever held them. */
+static bool counters_are_back(void)
+{
+	struct hugetlb_counters now;
+	bool same = false;
+	u32 i;
+
+	for (i = 0; i < NR_WAITS && !same; i++) {
+		if (i)
+			usleep(WAIT_US);
+		hugetlb_counters_read(&now);
+		same = !strcmp(now.text, counters.text);
+		if (!same && i == NR_WAITS - 1)
+			ksft_print_msg("counters are\n%swere\n%s", now.text, counters.text);
+		hugetlb_counters_free(&now);
+	}
+	return same;
+}
+
+/* Poisoned pages are gone for good: give the pool others. */
+static bool check_counters(void)
+{
+	hugetlb_pool_set(SZ_2M, nr_2m);
+	return counters_are_back();
+}
+
+static bool is_uncharged(const char *file)
+{
+	long bytes = 0;
+	u32 i;
+
+	for (i = 0; i < NR_WAITS; i++) {
+		bytes = cg_read_long(STRESS_CGROUP, file);
+		if (!bytes)
+			return true;
+		usleep(WAIT_US);
+	}
+	ksft_print_msg("%s is still %ld\n", file, bytes);
+	return false;
+}
+
+/* What is charged to a cgroup that is gone is charged to its parent. */
+static bool check_cgroups(void)
+{
+	char *cgroup;
+	u32 i;
+
+	for (i = 0; i <= shared->nr_cgroups; i++) {
+		cgroup = cg_name_indexed(STRESS_CGROUP, "life", i);
+		if (!access(cgroup, F_OK))
+			TEST_ASSERT(!cg_destroy(cgroup), "Cannot remove %s", cgroup);
+		free(cgroup);
+	}
+	return is_uncharged("hugetlb.2MB.current") && is_uncharged("hugetlb.2MB.rsvd.current") &&
+	       is_uncharged("hugetlb.1GB.current") && is_uncharged("hugetlb.1GB.rsvd.current");
+}
+
+/* Else what a socket drops may wait for the next packet on its CPU. */
+static void set_up_sockets(void)
+{
+	gmem_write_file("/proc/sys/net/core/skb_defer_max", "0");
+}
+
+static void set_up_cgroups(void)
+{
+	TEST_ASSERT(!cg_write("/sys/fs/cgroup", "cgroup.subtree_control", "+hugetlb +memory") &&
+		    !cg_create(STRESS_CGROUP) &&
+		    !cg_write(STRESS_CGROUP, "cgroup.subtree_control", "+hugetlb +memory"),
+		    "No cgroup v2 with hugetlb and memory");
+}
+
+/* Kill it as soon as it has begun so many operations. */
+static void kill_at(pid_t pid, u32 nr)
+{
+	siginfo_t info = {};
+
+	while (READ_ONCE(shared->nr_begun) < nr) {
+		TEST_ASSERT(!waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT),
+			    "waitid(), errno: %d", errno);
+		if (info.si_pid)
+			return;
+		usleep(1000);
+	}
+	kill(pid, SIGKILL);
+}
+
+/* Return the status of the life's process, with all its children gone. */
+static int wait_for_all(pid_t pid)
+{
+	int status, result = 0;
+	pid_t gone;
+
+	while ((gone = wait(&status)) > 0) {
+		if (gone == pid)
+			result = status;
+	}
+	TEST_ASSERT(errno == ECHILD, "wait(), errno: %d", errno);
+	return result;
+}
+
+/* Does a life fail? */
+static bool live(const struct stress_config *c)
+{
+	u64 fate = stress_hash(c->seed, BIT_ULL(48));
+	bool killed = fate % KILL_ONE_IN == 0 && !c->poison;
+	int status;
+	pid_t pid;
+
+	memset(shared->current, -1, sizeof(shared->current));
+	shared->nr_begun = 0;
+	shared->nr_cgroups = 0;
+	gmem_sept_set(c->sept);
+	gmem_sept_promote(c->promote);
+	gmem_set_merge_delay(fate & 64 ? 0 : 20);
+	fflush(NULL);
+	pid = fork();
+	TEST_ASSERT(pid >= 0, "fork(), errno: %d", errno);
+	if (!pid) {
+		if (quiet && (!freopen("/dev/null", "w", stdout) ||
+			      !freopen("/dev/null", "w", stderr)))
+			_exit(1);
+		stress_live(c, shared, disk);
+		exit(0);
+	}
+	if (killed)
+		kill_at(pid, 1 + fate / KILL_ONE_IN % c->nr_ops);
+	status = wait_for_all(pid);
+	if (!check_cgroups() || !check_counters())
+		return true;
+	return status && !(killed && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void print_list(const struct stress_config *c)
+{
+	u32 i, end, nr = 0;
+
+	for (i = 0; i < STRESS_LIFE; i = end) {
+		for (end = i + 1; end < STRESS_LIFE && c->selected[end] == c->selected[i]; end++)
+			;
+		if (!c->selected[i])
+			continue;
+		printf("%s%u", nr++ ? "," : "", i);
+		if (end - i > 1)
+			printf("-%u", end - 1);
+	}
+	printf("\n");
+}
+
+static u32 nr_selected(const struct stress_config *c)
+{
+	u32 i, nr = 0;
+
+	for (i = 0; i < STRESS_LIFE; i++)
+		nr += c->selected[i];
+	return nr;
+}
+
+/* The same without @nr of the operations selected, from the @from-th on. */
+static struct stress_config without(const struct stress_config *c, u32 from, u32 nr)
+{
+	struct stress_config less = *c;
+	u32 i, at = 0;
+
+	for (i = 0; i < STRESS_LIFE; i++) {
+		if (c->selected[i] && at++ - from < nr)
+			less.selected[i] = false;
+	}
+	return less;
+}
+
+/* Leave out a half, quarters, and so on, of what is left, while it fails still. */
+static void shorten(struct stress_config *c)
+{
+	u32 chunk = nr_selected(c) / 2, from = 0, tries;
+	struct stress_config less;
+
+	/* At least one stays, to be named. */
+	for (tries = 0; tries < NR_SHORTER && chunk && nr_selected(c) > 1; tries++) {
+		less = without(c, from, chunk);
+		if (nr_selected(&less) && live(&less))
+			*c = less;
+		else
+			from += chunk;
+		if (from >= nr_selected(c)) {
+			from = 0;
+			chunk /= 2;
+		}
+	}
+}
+
+static void report_failure(struct stress_config *c)
+{
+	u32 i;
+
+	ksft_print_msg("seed %u failed: order %u, flags 0x%lx%s%s\n", c->seed, c->order,
+		       c->flags, c->sept ? ", S-EPT" : "", c->poison ? ", poison" : "");
+	for (i = 0; i < STRESS_NR_THREADS; i++) {
+		if (shared->current[i] >= 0)
+			ksft_print_msg("thread %u was at operation %d: %s\n", i,
+				       shared->current[i],
+				       stress_kind_name(stress_kind(c, shared->current[i])));
+	}
+	/* Nobody has got further than this. */
+	c->nr_ops = min_t(u32, c->nr_ops, (shared->nr_begun / STRESS_ROUND + 1) * STRESS_ROUND);
+	for (i = c->nr_ops; i < STRESS_LIFE; i++)
+		c->selected[i] = false;
+	ksft_print_msg("to repeat: make test T=stress%s SEED=%u OPS=", c->inject ? "_inject" : "",
+		       c->seed);
+	print_list(c);
+	fflush(stdout);
+	quiet = true;
+	shorten(c);
+	ksft_print_msg("at the least: SEED=%u OPS=", c->seed);
+	print_list(c);
+}
+
+static void select_list(struct stress_config *c, const char *list)
+{
+	char *at = (char *)list;
+	u32 first, last;
+
+	memset(c->selected, false, sizeof(c->selected));
+	do {
+		first = strtoul(at, &at, 10);
+		last = *at == '-' ? strtoul(at + 1, &at, 10) : first;
+		TEST_ASSERT(first <= last && last < STRESS_LIFE && (!*at || *at == ','),
+			    "OPS=%s is no list of numbers below %u", list, STRESS_LIFE);
+		while (first <= last)
+			c->selected[first++] = true;
+	} while (*at++);
+}
+
+static void report_progress(const struct request *r, u32 lives, u32 done, time_t start)
+{
+	static time_t last;
+	time_t now = time(NULL);
+
+	if (now - last < PROGRESS_SECONDS)
+		return;
+	last = now;
+	ksft_print_msg("%ld s, %u lives, %u of %u operations\n", now - start, lives, done,
+		       r->nr_ops);
+}
+
+static void report_counts(void)
+{
+	u32 kind;
+
+	ksft_print_msg("%-14s %9s %9s %9s %9s\n", "operation", "done", "again", "refused",
+		       "skipped");
+	for (kind = 0; stress_kind_name(kind); kind++)
+		ksft_print_msg("%-14s %9lu %9lu %9lu %9lu\n", stress_kind_name(kind),
+			       shared->counts[kind][STRESS_DONE],
+			       shared->counts[kind][STRESS_AGAIN],
+			       shared->counts[kind][STRESS_REFUSED],
+			       shared->counts[kind][STRESS_SKIPPED]);
+}
+
+static bool all_kinds_done(void)
+{
+	u32 kind;
+
+	for (kind = 0; stress_kind_name(kind); kind++) {
+		if (!shared->counts[kind][STRESS_DONE] && !shared->counts[kind][STRESS_REFUSED]) {
+			ksft_print_msg("never done: %s\n", stress_kind_name(kind));
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool run_all(const struct request *r)
+{
+	u32 lives = 0, done = 0;
+	time_t start = time(NULL);
+	struct stress_config c;
+
+	while (done < r->nr_ops) {
+		c = stress_config(r->seed + lives++, r->inject);
+		c.nr_2m = nr_2m;
+		c.nr_ops = min_t(u32, STRESS_LIFE, r->nr_ops - done);
+		if (r->list)
+			select_list(&c, r->list);
+		if (live(&c)) {
+			report_failure(&c);
+			return false;
+		}
+		done += shared->nr_begun ?: c.nr_ops;
+		if (r->list)
+			break;
+		report_progress(r, lives, done, start);
+	}
+	ksft_print_msg("%u lives, %u operations in %ld s\n", lives, done, time(NULL) - start);
+	report_counts();
+	return r->nr_ops < NR_FOR_ALL || all_kinds_done();
+}
+
+static void help(const char *name)
+{
+	printf("usage: %s [-i] [-n OPERATIONS | -n LIST] [-s SEED]\n"
+	       "  -i  let one in a hundred allocations fail\n"
+	       "  -n  how many operations (default 2000), or which ones of one life: 3,40-52\n"
+	       "  -s  seed of the first life (default 1)\n"
+	       "SEED and OPS in the environment go before -s and -n.\n", name);
+	exit(0);
+}
+
+static void take_ops(struct request *r, const char *ops)
+{
+	if (strpbrk(ops, ",-")) {
+		r->list = ops;
+		r->nr_ops = STRESS_LIFE;
+	} else {
+		r->list = NULL;
+		r->nr_ops = atoi_positive("operations", ops);
+	}
+}
+
+static void parse(struct request *r, int argc, char **argv)
+{
+	int opt;
+
+	*r = (struct request){ .seed = 1, .nr_ops = 2000 };
+	while ((opt = getopt(argc, argv, "hin:s:")) != -1) {
+		switch (opt) {
+		case 'i':
+			r->inject = true;
+			break;
+		case 'n':
+			take_ops(r, optarg);
+			break;
+		case 's':
+			r->seed = atoi_positive("seed", optarg);
+			break;
+		default:
+			help(argv[0]);
+		}
+	}
+	if (getenv("SEED"))
+		r->seed = atoi_positive("SEED", getenv("SEED"));
+	if (getenv("OPS"))
+		take_ops(r, getenv("OPS"));
+}
+
+int main(int argc, char **argv)
+{
+	struct request r;
+	bool good;
+
+	parse(&r, argc, argv);
+	ksft_print_header();
+	ksft_set_plan(1);
+	ksft_print_msg("seed %u, %u operations%s\n", r.seed, r.nr_ops,
+		       r.inject ? ", with faults" : "");
+	shared = kvm_mmap(sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1);
+	TEST_ASSERT(!prctl(PR_SET_CHILD_SUBREAPER, 1), "prctl(), errno: %d", errno);
+	set_up_cgroups();
+	set_up_sockets();
+	disk = gmem_disk_open(DISK_NSEC);
+	hugetlb_pool_require(SZ_2M, 8);
+	hugetlb_pool_require(SZ_1G, 2);
+	nr_2m = hugetlb_pool_get(-1, SZ_2M, "nr_hugepages");
+	hugetlb_counters_read(&counters);
+	if (r.inject)
+		set_faults(true);
+	good = run_all(&r);
+	if (r.inject)
+		set_faults(false);
+	gmem_disk_close(disk);
+	ksft_test_result(good, "stress\n");
+	ksft_finished();
+}
