@@ -51,10 +51,11 @@ static bool quiet;
 /* What the command line asks for. */
 struct request {
 	u32 seed;
+	const char *ops;
 	u32 nr_ops;
 	bool inject;
-	/* Of one life, if not NULL. */
-	const char *list;
+	/* @ops are those of one life. */
+	bool is_list;
 };
 
 static const char * const faults[] = {
@@ -393,14 +394,14 @@ static bool run_all(const struct request *r)
 		c = stress_config(r->seed + lives++, r->inject);
 		c.nr_2m = nr_2m;
 		c.nr_ops = min_t(u32, STRESS_LIFE, r->nr_ops - done);
-		if (r->list)
-			select_list(&c, r->list);
+		if (r->is_list)
+			select_list(&c, r->ops);
 		if (live(&c)) {
 			report_failure(&c);
 			return false;
 		}
 		done += shared->nr_begun ?: c.nr_ops;
-		if (r->list)
+		if (r->is_list)
 			break;
 		report_progress(r, lives, done, start);
 	}
@@ -421,20 +422,17 @@ static void help(const char *name)
 
 static void take_ops(struct request *r, const char *ops)
 {
-	if (strpbrk(ops, ",-")) {
-		r->list = ops;
-		r->nr_ops = STRESS_LIFE;
-	} else {
-		r->list = NULL;
-		r->nr_ops = atoi_positive("operations", ops);
-	}
+	r->ops = ops;
+	r->is_list = strpbrk(ops, ",-");
+	r->nr_ops = r->is_list ? STRESS_LIFE : atoi_positive("operations", ops);
 }
 
 static void parse(struct request *r, int argc, char **argv)
 {
 	int opt;
 
-	*r = (struct request){ .seed = 1, .nr_ops = 2000 };
+	*r = (struct request){ .seed = 1 };
+	take_ops(r, "2000");
 	while ((opt = getopt(argc, argv, "hin:s:")) != -1) {
 		switch (opt) {
 		case 'i':
@@ -464,7 +462,7 @@ int main(int argc, char **argv)
 	parse(&r, argc, argv);
 	ksft_print_header();
 	ksft_set_plan(1);
-	ksft_print_msg("seed %u, %u operations%s\n", r.seed, r.nr_ops,
+	ksft_print_msg("seed %u, operations: %s%s\n", r.seed, r.ops,
 		       r.inject ? ", with faults" : "");
 	shared = kvm_mmap(sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1);
 	TEST_ASSERT(!prctl(PR_SET_CHILD_SUBREAPER, 1), "prctl(), errno: %d", errno);

@@ -98,9 +98,16 @@ struct stress_segment {
 	u32 owner;
 };
 
+enum stress_access {
+	STRESS_CHECK,
+	STRESS_WRITE,
+	/* Read, whatever is there. */
+	STRESS_TOUCH,
+};
+
 /* In memory without guest_memfd: what the guest does next. */
 struct stress_guest {
-	u64 write;
+	u64 access;
 	u64 step;
 	u64 nr;
 	u64 nr_bad;
@@ -207,7 +214,7 @@ void stress_inject(struct stress_thread *t, bool on);
 void stress_guest_init(struct stress_thread *t);
 bool stress_guest_may(struct stress_thread *t, u64 page);
 void stress_guest_access(struct stress_thread *t, const u64 *pages, u32 nr,
-			 bool write, u64 step);
+			 enum stress_access access, u64 step);
 /* Once, and then the guest is of no more use: 0 or an errno. */
 int stress_guest_try(struct stress_thread *t, u64 page);
 void stress_host_access(struct stress_thread *t, u8 *mem, u64 page, bool write);

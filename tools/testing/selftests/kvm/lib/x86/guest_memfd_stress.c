@@ -12,7 +12,8 @@
  *
  * What a thread changes is its own, so that the model knows contents and
  * attributes of each page without asking who was first; what the kernel has to
- * change for it, layouts and mappings of what is around, belongs to several.
+ * change for it, layouts and mappings of what is around, belongs to several.  All
+ * may read each other's pages, and must not rely on anything there.
  * Between rounds everything is quiet, and compared with the model.
  *
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
@@ -423,7 +424,7 @@ static void check_layout(struct stress_world *w)
 static void check_list(struct stress_thread *t, u64 *pages, u32 *nr)
 {
 	if (*nr)
-		stress_guest_access(t, pages, *nr, false, GMEM_STEP_SPREAD);
+		stress_guest_access(t, pages, *nr, STRESS_CHECK, GMEM_STEP_SPREAD);
 	*nr = 0;
 }
 

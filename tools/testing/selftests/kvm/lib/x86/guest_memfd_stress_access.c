@@ -81,26 +81,33 @@ bool stress_failed_elsewhere(const struct stress_world *w, int error)
 	return error == EFAULT && w->config->inject && !stress_has_mmap(w);
 }
 
+static void guest_check(struct stress_guest *g, u64 i)
+{
+	const u64 *words = (u64 *)g->list[i].gva;
+	int bad = gmem_bad_word(words, g->list[i].tag, g->step);
+
+	if (bad >= 0 && !g->nr_bad++) {
+		g->bad_page = i;
+		g->bad_word = bad;
+		g->bad_value = words[bad];
+	}
+}
+
 static void guest_code(struct stress_guest *g)
 {
 	u64 *words, i;
-	int bad;
 
 	for (;;) {
 		GUEST_SYNC(0);
 
 		for (i = 0; i < g->nr; i++) {
 			words = (u64 *)g->list[i].gva;
-			if (g->write) {
+			if (g->access == STRESS_WRITE)
 				gmem_write_words(words, g->list[i].tag);
-				continue;
-			}
-			bad = gmem_bad_word(words, g->list[i].tag, g->step);
-			if (bad >= 0 && !g->nr_bad++) {
-				g->bad_page = i;
-				g->bad_word = bad;
-				g->bad_value = words[bad];
-			}
+			else if (g->access == STRESS_CHECK)
+				guest_check(g, i);
+			else
+				READ_ONCE(words[0]);
 		}
 	}
 }
@@ -113,7 +120,10 @@ static bool run_again(struct stress_thread *t, int error)
 	case EAGAIN:
 		return true;
 	case EFAULT:
-		return stress_failed_elsewhere(t->w, error);
+		/* What others have may be converted just as it is mapped. */
+		return stress_failed_elsewhere(t->w, error) ||
+		       (t->guest->access == STRESS_TOUCH &&
+			t->vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT);
 	case ENOMEM:
 		return t->w->config->inject;
 	default:
@@ -170,13 +180,13 @@ bool stress_guest_may(struct stress_thread *t, u64 page)
 	       !t->w->pages[page].poisoned;
 }
 
-static void add_page(struct stress_thread *t, u64 page, bool write)
+static void add_page(struct stress_thread *t, u64 page)
 {
 	struct stress_slot *s = slot_of(t->w, page);
 	struct stress_guest *g = t->guest;
 
 	/* What is not known now is known once it has been written. */
-	if (!write && t->w->pages[page].unknown)
+	if (g->access == STRESS_CHECK && t->w->pages[page].unknown)
 		return;
 	g->list[g->nr].page = page;
 	g->list[g->nr].gva = s->gpa + (page - s->first) * PAGE_SIZE;
@@ -186,7 +196,7 @@ static void add_page(struct stress_thread *t, u64 page, bool write)
 
 /* Write what the model has, or compare with it. */
 void stress_guest_access(struct stress_thread *t, const u64 *pages, u32 nr,
-			 bool write, u64 step)
+			 enum stress_access access, u64 step)
 {
 	struct stress_guest *g = t->guest;
 	u32 i;
@@ -196,17 +206,17 @@ void stress_guest_access(struct stress_thread *t, const u64 *pages, u32 nr,
 	t->waiting = true;
 
 	memset(g, 0, sizeof(*g));
-	g->write = write;
+	g->access = access;
 	g->step = step;
 	for (i = 0; i < nr; i++)
-		add_page(t, pages[i], write);
+		add_page(t, pages[i]);
 	run_until_sync(t);
 	TEST_ASSERT(!g->nr_bad,
 		    "Guest finds %lu wrong pages, first page %lu word %lu: 0x%lx, wanted 0x%lx",
 		    g->nr_bad, g->list[g->bad_page].page, g->bad_word, g->bad_value,
 		    gmem_word(g->list[g->bad_page].tag, g->bad_word));
 	for (i = 0; i < g->nr; i++)
-		stress_touched(t->w, g->list[i].page, true);
+		stress_touched(t->w, g->list[i].page, access != STRESS_TOUCH);
 }
 
 int stress_guest_try(struct stress_thread *t, u64 page)
@@ -214,8 +224,8 @@ int stress_guest_try(struct stress_thread *t, u64 page)
 	if (!t->waiting)
 		run_until_sync(t);
 	memset(t->guest, 0, sizeof(*t->guest));
-	t->guest->write = true;
-	add_page(t, page, true);
+	t->guest->access = STRESS_WRITE;
+	add_page(t, page);
 	return __vcpu_run(t->vcpu) ? errno : 0;
 }
 

@@ -71,7 +71,7 @@ static enum stress_result guest_write(struct stress_thread *t)
 	for (i = 0; i < nr; i++)
 		new_tag(t, pages[i]);
 	if (nr)
-		stress_guest_access(t, pages, nr, true, 0);
+		stress_guest_access(t, pages, nr, STRESS_WRITE, 0);
 	return nr ? STRESS_DONE : STRESS_SKIPPED;
 }
 
@@ -82,7 +82,7 @@ static enum stress_result guest_check(struct stress_thread *t)
 	u32 nr = pick_guest_pages(t, pages, STRESS_LIST);
 
 	if (nr)
-		stress_guest_access(t, pages, nr, false, step);
+		stress_guest_access(t, pages, nr, STRESS_CHECK, step);
 	return nr ? STRESS_DONE : STRESS_SKIPPED;
 }
 
@@ -117,6 +117,34 @@ static enum stress_result host_write(struct stress_thread *t)
 static enum stress_result host_check(struct stress_thread *t)
 {
 	return host_access(t, false);
+}
+
+/* Where the file was a moment ago, or is; nobody knows who it belongs to. */
+static u64 any_page(struct stress_thread *t)
+{
+	const struct stress_segment *s;
+
+	s = &t->w->segments[stress_random_below(t, t->w->nr_segments)];
+	return s->first + (kvm_random_bool(&t->rng) ? stress_random_below(t, s->nr) : 0);
+}
+
+/*
+ * Pages of others, as they are converted and punched.  They may be there or not;
+ * memory may be allocated behind the back of who has punched it.
+ */
+static enum stress_result trespass(struct stress_thread *t)
+{
+	bool guest = kvm_random_bool(&t->rng) && !t->w->config->poison;
+	u64 page = any_page(t);
+
+	if (guest && !stress_guest_may(t, page))
+		return STRESS_SKIPPED;
+	if (guest)
+		stress_guest_access(t, &page, 1, STRESS_TOUCH, 0);
+	else
+		gmem_host_access(t->w->mem + page * PAGE_SIZE, false);
+	WRITE_ONCE(t->w->extents[page / stress_extent_pages(t->w)].uncertain, true);
+	return STRESS_DONE;
 }
 
 /* The first page that changes and is bad, or that somebody holds. */
@@ -716,6 +744,7 @@ static const struct stress_kind {
 	{ "guest checks", 160, guest_check },
 	{ "host writes", 100, host_write },
 	{ "host checks", 110, host_check },
+	{ "trespass", 100, trespass },
 	{ "convert", 230, convert },
 	{ "punch", 50, punch },
 	{ "fallocate", 20, allocate },
