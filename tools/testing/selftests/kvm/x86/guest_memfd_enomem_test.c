@@ -148,11 +148,26 @@ static void assert_error_offset(struct gmem_vm *g, const struct range *range,
 		    "error_offset 0x%lx", error_offset);
 }
 
-/* Return the number of allocations that a conversion makes. */
+/* A bit for each extent that has a page of the range. */
+static u64 extents_of(struct gmem_vm *g, const struct range *range)
+{
+	u64 nr = gmem_page_size(g->config.order) / PAGE_SIZE;
+	u64 extent, last = (range->first + range->nr - 1) / nr, extents = 0;
+
+	for (extent = range->first / nr; extent <= last; extent++)
+		extents |= BIT_ULL(extent);
+	return extents;
+}
+
+/*
+ * Return the number of allocations that a conversion makes.  Some are for each
+ * extent, and when they fail, error_offset says for which.
+ */
 static u64 convert_failing(struct gmem_vm *g, const struct range *range)
 {
 	u64 number, error_offset, nr_failed = gmem_fdinfo(g->fd, "convert-enomem");
 	static struct gmem_snapshot before;
+	u64 named = 0;
 	char when[64];
 	int ret;
 
@@ -167,11 +182,15 @@ static u64 convert_failing(struct gmem_vm *g, const struct range *range)
 		TEST_ASSERT(ret == ENOMEM, "Allocation %lu failed: %s", number,
 			    strerror(ret));
 		assert_error_offset(g, range, error_offset);
+		named |= BIT_ULL(error_offset / gmem_page_size(g->config.order));
 		snprintf(when, sizeof(when), "Allocation %lu failed", number);
 		gmem_assert_unchanged(g, &before, when);
 		TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "convert-enomem"), ++nr_failed);
 	}
 	TEST_ASSERT(!ret, "Nothing failed: %s", strerror(ret));
+	TEST_ASSERT(named == extents_of(g, range),
+		    "error_offset was in extents 0x%lx, wanted 0x%lx", named,
+		    extents_of(g, range));
 	return number - 1;
 }
 
