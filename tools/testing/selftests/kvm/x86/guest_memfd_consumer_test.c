@@ -203,6 +203,24 @@ TEST_F(guest_memfd_consumer, fails)
 	gmem_guest_check(g, 0, 600, GMEM_STEP_SPREAD);
 }
 
+/* Nor the pool's, where they would have gone. */
+TEST_F(guest_memfd_consumer, fails_in_hole)
+{
+	struct gmem_vm *g = &self->g;
+
+	gmem_consumer_command(self->consumer, "fail");
+	kvm_fallocate(g->fd, PUNCH, SZ_2M, SZ_2M);
+	kvm_close(self->consumer);
+	self->consumer = -1;
+	g->poisoned = BIT(1);
+
+	TEST_ASSERT(gmem_fdinfo(g->fd, "poisoned") == SZ_2M / SZ_1K &&
+		    gmem_fdinfo(g->fd, "allocated") == SZ_4M / SZ_1K,
+		    "gmem-poisoned: %lu, gmem-allocated: %lu",
+		    gmem_fdinfo(g->fd, "poisoned"), gmem_fdinfo(g->fd, "allocated"));
+	gmem_guest_check(g, 0, SZ_2M / PAGE_SIZE, GMEM_STEP_SPREAD);
+}
+
 /* Not run by default: the kernel complains, see scripts/tests.table. */
 TEST_F(guest_memfd_consumer, allocates)
 {
