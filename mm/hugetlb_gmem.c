@@ -18,6 +18,7 @@
 
 #include <linux/cpuset.h>
 #include <linux/dax.h>
+#include <linux/delay.h>
 #include <linux/highmem.h>
 #include <linux/memcontrol.h>
 #include <linux/hugetlb.h>
@@ -684,7 +685,7 @@ pgoff_t hugetlb_gmem_find_pinned(struct hugetlb_gmem_extent *extent,
 		nr = layout_folio_pages(extent->layout, i);
 		first = round_down(i, nr);
 		folio = (struct folio *)(extent->page + first);
-		/* The lock may be all that a fault of the host still has. */
+		/* Whoever has locked it may have given his reference away. */
 		if (folio_ref_count(folio) != nr + folio_mapcount(folio) ||
 		    folio_test_locked(folio))
 			return extent->index + i;
@@ -693,14 +694,46 @@ pgoff_t hugetlb_gmem_find_pinned(struct hugetlb_gmem_extent *extent,
 }
 EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_find_pinned, "kvm");
 
+/**
+ * hugetlb_gmem_map_page - map a page for the host
+ * @vmf: the fault
+ * @page: a folio of its own
+ *
+ * A fault that returns with the folio locked unlocks it when the page is mapped,
+ * and may be unmapped again: then it has no reference to what it writes to, which
+ * may be part of a larger folio by then.  So map the page before the caller lets
+ * go of what keeps it, and lock nothing.
+ *
+ * Context: invalidate_lock held, shared; sleeps.
+ *
+ * Return: VM_FAULT_NOPAGE, or an error.
+ */
+vm_fault_t hugetlb_gmem_map_page(struct vm_fault *vmf, struct page *page)
+{
+	vm_fault_t ret;
+
+	get_page(page);
+	vmf->page = page;
+	/* The reference becomes that of the page table entry. */
+	ret = finish_fault(vmf);
+	vmf->page = NULL;
+	if (ret)
+		put_page(page);
+	return ret & VM_FAULT_ERROR ? ret : VM_FAULT_NOPAGE;
+}
+EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_map_page, "kvm");
+
 static bool freeze_extent(struct hugetlb_gmem_extent *extent)
 {
 	unsigned int attempts;
 	bool frozen = false;
 
 	for (attempts = 0; !frozen && attempts < FREE_ATTEMPTS; attempts++) {
-		if (attempts)
+		if (attempts) {
 			lru_add_drain_all();
+			/* Whoever else looks at a page is done soon. */
+			usleep_range(100, 200);
+		}
 		preempt_disable();
 		frozen = hugetlb_gmem_freeze(extent, 0, extent_pages(extent));
 		/* Out of the page cache nobody spins on a frozen folio. */

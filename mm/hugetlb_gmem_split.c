@@ -21,7 +21,8 @@
  *
  *  - the folios are on no LRU list and are not migrated;
  *  - a host mapping, and with it GUP, exists of order-0 folios of shared pages
- *    alone; what is split is not mapped, and faults wait for invalidate_lock;
+ *    alone; what is split is not mapped; and faults map what they find before
+ *    they let go of invalidate_lock, see hugetlb_gmem_map_page();
  *  - KVM holds a reference from its lookup (under invalidate_lock, shared) to
  *    the end of the same fault, and sleeps nowhere between;
  *  - mincore() asks hugetlb_gmem_resident(), which takes none;
@@ -79,9 +80,9 @@ steps_end(const struct hugetlb_gmem_relayout *relayout)
 }
 
 /*
- * A fault of the host hands its reference to the page table entry, and unlocks
- * the folio only then.  If the entry is gone by that time, the lock is all there
- * is, and the folio must stay what it is until then.
+ * Whoever has locked a folio may have given his reference away, as faults of other
+ * kinds of files do to the page table entry.  It must stay what it is until it is
+ * unlocked.
  */
 static bool freeze_folio(struct folio *folio, unsigned long nr)
 {

@@ -191,6 +191,7 @@ struct hugetlb_gmem_extent *hugetlb_gmem_find_extent(struct hugetlb_gmem *gmem,
 						     pgoff_t index);
 struct hugetlb_gmem_extent *hugetlb_gmem_get_extent(struct hugetlb_gmem *gmem,
 						    pgoff_t index);
+vm_fault_t hugetlb_gmem_map_page(struct vm_fault *vmf, struct page *page);
 int hugetlb_gmem_alloc_extent(struct hugetlb_gmem_extent *extent,
 			      struct mempolicy *policy);
 void hugetlb_gmem_free_extents(struct hugetlb_gmem *gmem, pgoff_t start,

@@ -3,9 +3,9 @@
  * guest_memfd on HugeTLB pages
  *
  * Who maps a page looks at its extent under the invalidate_lock, shared, and
- * takes a reference to the folio before letting go.  Layouts and attributes
- * change under the exclusive lock alone, so no folio lock is needed, except to
- * hold back a conversion until a host fault has written its page table entry.
+ * takes a reference to the folio, or for the host maps it, before letting go.
+ * Layouts and attributes change under the exclusive lock alone, so no folio lock
+ * is needed.
  *
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
@@ -339,11 +339,10 @@ int kvm_gmem_hugetlb_get_pfn(struct kvm_memory_slot *slot, struct inode *inode,
 }
 
 /* Returns -EFBIG if the page is not in a folio of its own. */
-static int lock_host_page(struct inode *inode, pgoff_t index,
+static int find_host_page(struct inode *inode, pgoff_t index,
 			  struct page **page)
 {
 	struct hugetlb_gmem_extent *extent;
-	struct folio *folio;
 
 	if (kvm_gmem_attribute_private(inode, index, NULL))
 		return -EACCES;
@@ -355,13 +354,21 @@ static int lock_host_page(struct inode *inode, pgoff_t index,
 		return -EHWPOISON;
 
 	*page = extent->page + (index - extent->index);
-	folio = page_folio(*page);
-	if (folio_test_large(folio))
-		return -EFBIG;
+	return folio_test_large(page_folio(*page)) ? -EFBIG : 0;
+}
 
-	folio_get(folio);
-	folio_lock(folio);
-	return 0;
+static int map_host_page(struct inode *inode, struct vm_fault *vmf,
+			 vm_fault_t *fault)
+{
+	struct page *page;
+	int ret;
+
+	filemap_invalidate_lock_shared(inode->i_mapping);
+	ret = find_host_page(inode, vmf->pgoff, &page);
+	if (!ret)
+		*fault = hugetlb_gmem_map_page(vmf, page);
+	filemap_invalidate_unlock_shared(inode->i_mapping);
+	return ret;
 }
 
 /**
@@ -371,20 +378,19 @@ static int lock_host_page(struct inode *inode, pgoff_t index,
  * The host maps pages of 4K, each a folio.  The first fault in a shared block
  * that is a larger folio makes it small.
  *
- * Return: VM_FAULT_LOCKED, or an error.
+ * Return: VM_FAULT_NOPAGE with the page mapped, or an error.
  */
 vm_fault_t kvm_gmem_hugetlb_fault(struct vm_fault *vmf)
 {
 	struct inode *inode = file_inode(vmf->vma->vm_file);
 	unsigned int attempts;
+	vm_fault_t fault;
 	int ret;
 
 	for (attempts = 0; attempts < SPLIT_ATTEMPTS; attempts++) {
-		filemap_invalidate_lock_shared(inode->i_mapping);
-		ret = lock_host_page(inode, vmf->pgoff, &vmf->page);
-		filemap_invalidate_unlock_shared(inode->i_mapping);
+		ret = map_host_page(inode, vmf, &fault);
 		if (!ret)
-			return VM_FAULT_LOCKED;
+			return fault;
 		if (ret != -EFBIG)
 			break;
 

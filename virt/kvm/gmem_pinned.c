@@ -170,8 +170,8 @@ static void unmap_host(struct kvm_gmem_conversion *conv)
  * @error_index: out with an error, the first page in the way
  *
  * What passes by itself is waited for, up to a bound: folios in a per-CPU batch
- * of mlock or the LRU, a host fault between its return and the page table entry
- * (which then has to be unmapped), a fault of KVM.
+ * of mlock or the LRU, a fault of KVM.  In a file with 4K pages also a host fault
+ * between its return and the page table entry, which then has to be unmapped.
  *
  * Context: invalidate_lock held exclusively; sleeps.
  *
