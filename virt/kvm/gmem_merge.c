@@ -110,14 +110,22 @@ static void visit_marked(struct kvm_gmem_state *state, xa_mark_t mark,
 static void merge_if_due(struct kvm_gmem_state *state,
 			 struct hugetlb_gmem_extent *extent)
 {
+	unsigned long i = extent->index >> extent->order;
+
 	if (!merge_waits(extent))
 		return;
 
-	if (time_before(jiffies, extent->merge_at))
+	if (time_before(jiffies, extent->merge_at)) {
 		schedule_merge(state, extent->merge_at);
-	else
-		kvm_gmem_merge_extent(state->hugetlb->mapping->host, extent,
-				      false, HUGETLB_GMEM_RETRY);
+		return;
+	}
+
+	kvm_gmem_merge_extent(state->hugetlb->mapping->host, extent, false,
+			      HUGETLB_GMEM_RETRY);
+	/* Without memory to plan it nobody has said when to try again. */
+	if (xa_get_mark(&extent->gmem->extents, i, HUGETLB_GMEM_MERGE_PENDING) &&
+	    merge_waits(extent))
+		schedule_merge(state, jiffies + HZ);
 }
 
 static void regrow(struct kvm_gmem_state *state,
