@@ -223,6 +223,7 @@ static bool live(const struct stress_config *c)
 
 	memset(shared->current, -1, sizeof(shared->current));
 	shared->nr_begun = 0;
+	shared->round = 0;
 	shared->nr_cgroups = 0;
 	gmem_sept_set(c->sept);
 	gmem_sept_promote(c->promote);
@@ -254,9 +255,8 @@ static void print_list(const struct stress_config *c)
 			;
 		if (!c->selected[i])
 			continue;
-		printf("%s%u", nr++ ? "," : "", i);
-		if (end - i > 1)
-			printf("-%u", end - 1);
+		/* A number by itself would be how many. */
+		printf("%s%u-%u", nr++ ? "," : "", i, end - 1);
 	}
 	printf("\n");
 }
@@ -316,7 +316,7 @@ static void report_failure(struct stress_config *c)
 				       stress_kind_name(stress_kind(c, shared->current[i])));
 	}
 	/* Nobody has got further than this. */
-	c->nr_ops = min_t(u32, c->nr_ops, (shared->nr_begun / STRESS_ROUND + 1) * STRESS_ROUND);
+	c->nr_ops = min_t(u32, c->nr_ops, (shared->round + 1) * STRESS_ROUND);
 	for (i = c->nr_ops; i < STRESS_LIFE; i++)
 		c->selected[i] = false;
 	ksft_print_msg("to repeat: make test T=stress%s SEED=%u OPS=", c->inject ? "_inject" : "",
@@ -410,14 +410,14 @@ static bool run_all(const struct request *r)
 	return r->nr_ops < NR_FOR_ALL || all_kinds_done();
 }
 
-static void help(const char *name)
+static void help(const char *name, int status)
 {
 	printf("usage: %s [-i] [-n OPERATIONS | -n LIST] [-s SEED]\n"
 	       "  -i  let one in a hundred allocations fail\n"
 	       "  -n  how many operations (default 2000), or which ones of one life: 3,40-52\n"
 	       "  -s  seed of the first life (default 1)\n"
 	       "SEED and OPS in the environment go before -s and -n.\n", name);
-	exit(0);
+	exit(status);
 }
 
 static void take_ops(struct request *r, const char *ops)
@@ -444,8 +444,11 @@ static void parse(struct request *r, int argc, char **argv)
 		case 's':
 			r->seed = atoi_positive("seed", optarg);
 			break;
+		case 'h':
+			help(argv[0], 0);
+			break;
 		default:
-			help(argv[0]);
+			help(argv[0], 1);
 		}
 	}
 	if (getenv("SEED"))

@@ -41,6 +41,7 @@ struct stress_shared {
 	/* Number of the operation that each thread is at. */
 	s32 current[STRESS_NR_THREADS];
 	u32 nr_begun;
+	u32 round;
 	/* Cgroups that there have been, each left for the next. */
 	u32 nr_cgroups;
 };
@@ -225,6 +226,8 @@ const char *stress_kind_name(u32 kind);
 /* What operation @number is to be, in any life with this seed. */
 u32 stress_kind(const struct stress_config *config, u32 number);
 enum stress_result stress_do(struct stress_thread *t, u32 kind);
+/* The page is held: what the reference shows must be what it has. */
+void stress_check_held(struct stress_thread *t, struct stress_held *h);
 int stress_bind(struct stress_world *w, struct stress_slot *s, gpa_t gpa);
 
 #endif /* SELFTEST_KVM_GUEST_MEMFD_STRESS_H */

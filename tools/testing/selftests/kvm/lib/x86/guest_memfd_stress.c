@@ -42,14 +42,18 @@
 #define HASH_ROUNDS	BIT_ULL(32)
 #define HASH_CONFIG	BIT_ULL(40)
 
-/* Sebastiano Vigna's splitmix64: each number has another, and so has each seed. */
-u64 stress_hash(u64 seed, u64 number)
+/* A step of splitmix64: each number has another. */
+static u64 mix(u64 z)
 {
-	u64 z = (seed << 42 ^ number) * 0x9e3779b97f4a7c15ull + 0x9e3779b97f4a7c15ull;
-
+	z += 0x9e3779b97f4a7c15ull;
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
 	return z ^ z >> 31;
+}
+
+u64 stress_hash(u64 seed, u64 number)
+{
+	return mix(mix(seed) ^ number);
 }
 
 static struct kvm_random_state random_state(u32 seed, u64 number)
@@ -474,6 +478,7 @@ static void run_rounds(struct stress_world *w)
 	for (i = 0; i < STRESS_NR_THREADS; i++)
 		kvm_pthread_create(&w->threads[i].thread, NULL, run_thread, &w->threads[i]);
 	for (w->round = 0; w->round < nr; w->round++) {
+		w->shared->round = w->round;
 		divide(w);
 		w->quiet = false;
 		pthread_barrier_wait(&w->barrier);
@@ -505,8 +510,11 @@ static void drop_pins(struct stress_world *w)
 	struct stress_thread *t;
 
 	for (t = w->threads; t < w->threads + STRESS_NR_THREADS; t++) {
-		while (t->nr_held)
-			gmem_unpin(&t->held[--t->nr_held].pin);
+		while (t->nr_held) {
+			t->nr_held--;
+			stress_check_held(t, &t->held[t->nr_held]);
+			gmem_unpin(&t->held[t->nr_held].pin);
+		}
 	}
 }
 

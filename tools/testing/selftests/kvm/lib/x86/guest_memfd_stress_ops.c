@@ -511,7 +511,7 @@ static bool is_own(struct stress_thread *t, u64 page)
 }
 
 /* What the reference shows must be what the page has. */
-static void check_held(struct stress_thread *t, struct stress_held *h)
+void stress_check_held(struct stress_thread *t, struct stress_held *h)
 {
 	struct stress_page *p = &t->w->pages[h->page];
 
@@ -530,7 +530,7 @@ static enum stress_result unpin(struct stress_thread *t)
 		h = &t->held[i];
 		if (!is_own(t, h->page))
 			continue;
-		check_held(t, h);
+		stress_check_held(t, h);
 		gmem_unpin(&h->pin);
 		t->w->pages[h->page].nr_pins--;
 		*h = t->held[--t->nr_held];
@@ -551,6 +551,21 @@ static enum stress_result write_direct(struct stress_thread *t)
 	return STRESS_DONE;
 }
 
+static bool child_sees(struct stress_world *w, const u64 *pages, u32 nr)
+{
+	struct stress_page *p;
+	bool refused;
+	u32 i;
+
+	for (i = 0; i < nr; i++) {
+		p = &w->pages[pages[i]];
+		refused = gmem_host_access(w->mem + pages[i] * PAGE_SIZE, false);
+		if (refused != (stress_has_mmap(w) && (p->private || p->poisoned)))
+			return false;
+	}
+	return true;
+}
+
 /* A child has all mappings, and touches some pages, or must not. */
 static enum stress_result fork_child(struct stress_thread *t)
 {
@@ -563,11 +578,8 @@ static enum stress_result fork_child(struct stress_thread *t)
 	pid = fork();
 	pthread_rwlock_unlock(&t->w->fork_lock);
 	TEST_ASSERT(pid >= 0, "fork(), errno: %d", errno);
-	if (!pid) {
-		for (i = 0; i < nr; i++)
-			gmem_host_access(t->w->mem + pages[i] * PAGE_SIZE, false);
-		_exit(0);
-	}
+	if (!pid)
+		_exit(child_sees(t->w, pages, nr) ? 0 : 1);
 	TEST_ASSERT(waitpid(pid, &status, 0) == pid && !status, "Child ends with 0x%x", status);
 	for (i = 0; i < nr; i++)
 		stress_touched(t->w, pages[i], false);
@@ -734,7 +746,6 @@ static enum stress_result poison(struct stress_thread *t)
 	return STRESS_DONE;
 }
 
-/* Out of a thousand, more or less. */
 static const struct stress_kind {
 	const char *name;
 	u32 weight;
