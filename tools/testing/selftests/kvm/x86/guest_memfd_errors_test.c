@@ -498,17 +498,6 @@ TEST_F_TIMEOUT(guest_memfd_errors, eio_other_process, GMEM_TIMEOUT)
 	kvm_close(fd);
 }
 
-/* Have KVM kill the VM: there is no memory to save the state to on an SMI. */
-static void kill_vm(struct gmem_vm *g)
-{
-	vcpu_set_msr(g->vcpu, MSR_IA32_SMBASE, SZ_1G + SZ_2G);
-	vcpu_ioctl(g->vcpu, KVM_SMI, NULL);
-	TEST_ASSERT_EQ(gmem_guest_run(g, GMEM_TOUCH, 0, 1, 0), EIO);
-	TEST_ASSERT(__vm_ioctl(g->vm, KVM_CHECK_EXTENSION, NULL) < 0 && errno == EIO,
-		    "ioctl() on a dead VM, errno: %d", errno);
-	g->dead = true;
-}
-
 TEST_F_TIMEOUT(guest_memfd_errors, eio_dead_vm, GMEM_TIMEOUT)
 {
 	static char before[GMEM_FDINFO_SIZE], after[GMEM_FDINFO_SIZE];
@@ -519,7 +508,7 @@ TEST_F_TIMEOUT(guest_memfd_errors, eio_dead_vm, GMEM_TIMEOUT)
 
 	share_and_pin(e, &pin);
 	gmem_read_fdinfo(g->fd, before, sizeof(before));
-	kill_vm(g);
+	gmem_kill_vm(g);
 	test_eio(e, fd, set_untouched);
 	gmem_read_fdinfo(g->fd, after, sizeof(after));
 	TEST_ASSERT(!strcmp(before, after), "fdinfo\n%swas\n%s", after, before);

@@ -62,7 +62,7 @@ FIXTURE_SETUP(guest_memfd_stats)
 }
 
 static const char * const sizes[] = {
-	"1G", "512M", "256M", "128M", "64M", "32M", "16M", "8M", "4M", "2M", "4K",
+	"1G", "512M", "256M", "128M", "64M", "32M", "16M", "8M", "4M", "2M",
 };
 
 /* Keys that say what memory is like now, in kB or in numbers. */
@@ -127,40 +127,12 @@ static void assert_map(const char *text, const char *want)
 		    "gmem-map is not '%s' in:\n%s", want, text);
 }
 
-/* Sums that hold at any time. */
-static void assert_sums(const char *text)
-{
-	u64 page_kb = gmem_fdinfo_value(text, "page-size");
-	u64 allocated = gmem_fdinfo_value(text, "allocated"), kb = 0, i;
-	char key[16];
-
-	assert_value(text, "node0", allocated);
-	TEST_ASSERT(gmem_fdinfo_value(text, "private") +
-		    gmem_fdinfo_value(text, "shared") == allocated,
-		    "Private and shared are not what is allocated:\n%s", text);
-	TEST_ASSERT((gmem_fdinfo_value(text, "whole") +
-		     gmem_fdinfo_value(text, "split")) * page_kb == allocated,
-		    "Whole and split are not what is allocated:\n%s", text);
-	TEST_ASSERT(gmem_fdinfo_value(text, "merge-pending") <=
-		    gmem_fdinfo_value(text, "split"),
-		    "More is pending than is split:\n%s", text);
-	TEST_ASSERT(gmem_fdinfo_value(text, "collateral") <=
-		    gmem_fdinfo_value(text, "private"),
-		    "More collateral than private memory:\n%s", text);
-	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		snprintf(key, sizeof(key), "folios-%s", sizes[i]);
-		kb += gmem_fdinfo_value(text, key) *
-		      (i < 10 ? (SZ_1G / SZ_1K) >> i : PAGE_KB);
-	}
-	TEST_ASSERT(kb == allocated, "Folios of %lu kB:\n%s", kb, text);
-}
-
 static void read_checked(struct gmem_vm *g, char *text)
 {
 	gmem_read_fdinfo(g->fd, text, GMEM_FDINFO_SIZE);
 	assert_value(text, "size", g->config.size / SZ_1K);
 	assert_value(text, "page-size", gmem_page_size(g->config.order) / SZ_1K);
-	assert_sums(text);
+	gmem_assert_sums(text);
 }
 
 /* One file is all there is, so the host's numbers are the same. */

@@ -48,6 +48,12 @@ enum gmem_probe gmem_probe(struct gmem_vm *g, u64 page);
 
 u64 gmem_blocks(int fd);
 
+/* Sums in a text of fdinfo that hold at any time; of a host with one node. */
+void gmem_assert_sums(const char *text);
+
+/* Have KVM kill the VM. */
+void gmem_kill_vm(struct gmem_vm *g);
+
 /* The pfn of a page.  A base page is touched by the host for that. */
 u64 gmem_pfn(struct gmem_vm *g, u64 page);
 

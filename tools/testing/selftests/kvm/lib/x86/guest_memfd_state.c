@@ -260,3 +260,45 @@ void gmem_poison_mapped(struct gmem_vm *g, u64 page)
 	signal(SIGBUS, old);
 	assert_poisoned(g, page, ret);
 }
+
+/* There is no memory to save the state to on an SMI. */
+void gmem_kill_vm(struct gmem_vm *g)
+{
+	vcpu_set_msr(g->vcpu, MSR_IA32_SMBASE, SZ_1G + SZ_2G);
+	vcpu_ioctl(g->vcpu, KVM_SMI, NULL);
+	TEST_ASSERT_EQ(gmem_guest_run(g, GMEM_TOUCH, 0, 1, 0), EIO);
+	TEST_ASSERT(__vm_ioctl(g->vm, KVM_CHECK_EXTENSION, NULL) < 0 && errno == EIO,
+		    "ioctl() on a dead VM, errno: %d", errno);
+	g->dead = true;
+}
+
+void gmem_assert_sums(const char *text)
+{
+	static const char * const sizes[] = {
+		"1G", "512M", "256M", "128M", "64M", "32M", "16M", "8M", "4M", "2M",
+	};
+	u64 page_kb = gmem_fdinfo_value(text, "page-size");
+	u64 allocated = gmem_fdinfo_value(text, "allocated");
+	u64 kb = gmem_fdinfo_value(text, "folios-4K") * (PAGE_SIZE / SZ_1K), i;
+	char key[16];
+
+	TEST_ASSERT(gmem_fdinfo_value(text, "node0") == allocated,
+		    "What is allocated is on no node:\n%s", text);
+	TEST_ASSERT(gmem_fdinfo_value(text, "private") +
+		    gmem_fdinfo_value(text, "shared") == allocated,
+		    "Private and shared are not what is allocated:\n%s", text);
+	TEST_ASSERT((gmem_fdinfo_value(text, "whole") +
+		     gmem_fdinfo_value(text, "split")) * page_kb == allocated,
+		    "Whole and split are not what is allocated:\n%s", text);
+	TEST_ASSERT(gmem_fdinfo_value(text, "merge-pending") <=
+		    gmem_fdinfo_value(text, "split"),
+		    "More is pending than is split:\n%s", text);
+	TEST_ASSERT(gmem_fdinfo_value(text, "collateral") <=
+		    gmem_fdinfo_value(text, "private"),
+		    "More collateral than private memory:\n%s", text);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		snprintf(key, sizeof(key), "folios-%s", sizes[i]);
+		kb += gmem_fdinfo_value(text, key) * ((SZ_1G / SZ_1K) >> i);
+	}
+	TEST_ASSERT(kb == allocated, "Folios of %lu kB:\n%s", kb, text);
+}
