@@ -2,6 +2,7 @@
 # Tests of guest_memfd on HugeTLB pages, and what they share
 LIBKVM_x86 += lib/x86/guest_memfd_check.c
 LIBKVM_x86 += lib/x86/guest_memfd_consumer.c
+LIBKVM_x86 += lib/x86/guest_memfd_contract.c
 LIBKVM_x86 += lib/x86/guest_memfd_dump.c
 LIBKVM_x86 += lib/x86/guest_memfd_faults.c
 LIBKVM_x86 += lib/x86/guest_memfd_layout.c
@@ -18,6 +19,7 @@ LIBKVM_x86 += lib/x86/guest_memfd_util.c
 LIBKVM_x86 += lib/x86/hugetlb_counters.c
 TEST_GEN_PROGS_x86 += x86/guest_memfd_accounting_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_attributes_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_bad_input_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_cgroup_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_consumer_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_conversion_stress_test
