@@ -27,6 +27,7 @@ TEST_GEN_PROGS_x86 += x86/guest_memfd_eintr_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_enomem_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_errors_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_file_ops_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_foreign_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_fuzz_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_hammer_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_hugetlb_test
