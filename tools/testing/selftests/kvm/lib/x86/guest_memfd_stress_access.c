@@ -122,6 +122,8 @@ static bool run_again(struct stress_thread *t, int error)
 	case EFAULT:
 		/* What others have may be converted just as it is mapped. */
 		return stress_failed_elsewhere(t->w, error) ||
+		       (t->w->config->inject &&
+			t->vcpu->run->exit_reason != KVM_EXIT_MEMORY_FAULT) ||
 		       (t->guest->access == STRESS_TOUCH &&
 			t->vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT);
 	case ENOMEM:

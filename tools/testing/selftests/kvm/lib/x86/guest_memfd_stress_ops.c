@@ -576,11 +576,11 @@ static enum stress_result fork_child(struct stress_thread *t)
 
 	pthread_rwlock_wrlock(&t->w->fork_lock);
 	pid = fork();
-	pthread_rwlock_unlock(&t->w->fork_lock);
 	TEST_ASSERT(pid >= 0, "fork(), errno: %d", errno);
 	if (!pid)
 		_exit(child_sees(t->w, pages, nr) ? 0 : 1);
 	TEST_ASSERT(waitpid(pid, &status, 0) == pid && !status, "Child ends with 0x%x", status);
+	pthread_rwlock_unlock(&t->w->fork_lock);
 	for (i = 0; i < nr; i++)
 		stress_touched(t->w, pages[i], false);
 	return STRESS_DONE;
