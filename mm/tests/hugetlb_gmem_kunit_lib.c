@@ -15,6 +15,7 @@
 #include <linux/cgroup.h>
 #include <linux/delay.h>
 #include <linux/fs_context.h>
+#include <linux/jiffies.h>
 #include <linux/hugetlb.h>
 #include <linux/hugetlb_cgroup.h>
 #include <linux/mount.h>
@@ -28,8 +29,8 @@
 #define VMSTAT_SIZE	SZ_32K
 /* More than any operation makes. */
 #define MAX_ALLOCATIONS	100000
-#define AWAIT_MS	10
-#define AWAIT_ATTEMPTS	6000
+/* A worker has this long; only a test that fails needs it. */
+#define AWAIT_SECONDS	20
 
 static struct vfsmount *test_mnt;
 static struct vfsmount *proc_mnt;
@@ -408,15 +409,15 @@ void gmem_kunit_expect_books(struct kunit *test, struct hstate *h,
 void gmem_kunit_await_books(struct kunit *test, struct hstate *h,
 			    const struct gmem_kunit_books *books)
 {
+	unsigned long end = jiffies + AWAIT_SECONDS * HZ;
 	struct gmem_kunit_books now;
-	unsigned int i;
 
-	for (i = 0; i < AWAIT_ATTEMPTS; i++) {
+	do {
 		gmem_kunit_read_books(test, h, &now);
 		if (!memcmp(&now, books, sizeof(now)))
 			return;
-		msleep(AWAIT_MS);
-	}
+		msleep(20);
+	} while (time_before(jiffies, end));
 	gmem_kunit_expect_books(test, h, books);
 }
 
