@@ -2,9 +2,9 @@
 /*
  * Fail each allocation for a guest_memfd in turn, by fail_hugetlb_gmem: the
  * 1st, the 2nd, ... until an operation makes fewer.  Creation, allocation,
- * conversion and holes then return ENOMEM, and leave everything as it was.  A
- * hole that only cannot merge what is left is made all the same.  So does an access
- * by the kernel that has to split a shared block first.
+ * conversion, holes, and accesses by the kernel that have to split a shared block
+ * first, then return ENOMEM, and leave everything as it was.  A hole that only
+ * cannot merge what is left is made all the same.
  *
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */

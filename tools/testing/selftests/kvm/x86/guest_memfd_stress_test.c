@@ -5,16 +5,17 @@
  * Operations come in lives of 960: a process with a VM and one file, which ends
  * in one of many ways, or is killed in the midst of it.  Each life has its seed,
  * one more than that of the life before it; and when it is over, all counters of
- * the pools and cgroups must be what they were.
+ * the pools must be what they were, no huge page be charged to a cgroup, and the
+ * kernel have warned of nothing.
  *
  * If a life fails, repeat it with fewer operations as long as it fails still, and
  * print how to repeat that:
  *
- *	make test T=stress SEED=17 OPS=3,40-52,77
+ *	make test T=stress:debug:mode0 SEED=17 OPS=3-3,40-52
  *
  * A number for OPS is how many operations to do, in as many lives as it takes; a
  * list says which ones to do of one life.  Seeds repeat what each thread does,
- * not when.
+ * not when.  T is the test as it failed; TEST in the environment is its name.
  *
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
@@ -23,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,13 +41,17 @@
 #define NR_SHORTER	40
 /* From so many operations on, each kind must have been done. */
 #define NR_FOR_ALL	10000
+/* Odds, of each as many parts of the hash of the seed as there are below. */
 #define KILL_ONE_IN	6
+#define NO_DELAY_ONE_IN	2
+#define MERGE_DELAY_MS	5
 #define DISK_NSEC	1000000
 
 static struct stress_shared *shared;
 static struct hugetlb_counters counters;
 static u64 nr_2m;
 static int disk;
+static u64 tainted;
 static bool quiet;
 
 /* What the command line asks for. */
@@ -184,41 +190,73 @@ static void set_up_cgroups(void)
 		    "No cgroup v2 with hugetlb and memory");
 }
 
-/* Kill it as soon as it has begun so many operations. */
-static void kill_at(pid_t pid, u32 nr)
+static void report_current(const struct stress_config *c)
 {
-	siginfo_t info = {};
+	s32 number;
+	u32 i;
 
-	while (READ_ONCE(shared->nr_begun) < nr) {
-		TEST_ASSERT(!waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT),
-			    "waitid(), errno: %d", errno);
-		if (info.si_pid)
-			return;
-		usleep(1000);
+	for (i = 0; i < STRESS_NR_THREADS; i++) {
+		number = READ_ONCE(shared->current[i]);
+		if (number >= 0)
+			ksft_print_msg("thread %u is at operation %d: %s\n", i, number,
+				       stress_kind_name(stress_kind(c, number)));
 	}
-	kill(pid, SIGKILL);
+}
+
+/* Interrupt wait(), no more. */
+static void ring(int signal)
+{
+}
+
+static void set_alarm_clock(void)
+{
+	struct itimerval timer = { { PROGRESS_SECONDS }, { PROGRESS_SECONDS } };
+	struct sigaction action = { .sa_handler = ring };
+
+	TEST_ASSERT(!sigaction(SIGALRM, &action, NULL) && !setitimer(ITIMER_REAL, &timer, NULL),
+		    "No timer, errno: %d", errno);
 }
 
 /* Return the status of the life's process, with all its children gone. */
-static int wait_for_all(pid_t pid)
+static int wait_for_all(const struct stress_config *c, pid_t pid)
 {
 	int status, result = 0;
 	pid_t gone;
 
-	while ((gone = wait(&status)) > 0) {
+	for (;;) {
+		gone = wait(&status);
 		if (gone == pid)
 			result = status;
+		if (gone >= 0)
+			continue;
+		if (errno == ECHILD)
+			return result;
+		TEST_ASSERT(errno == EINTR, "wait(), errno: %d", errno);
+		ksft_print_msg("seed %u, %u operations begun, round %u\n", c->seed,
+			       shared->nr_begun, shared->round);
+		report_current(c);
 	}
-	TEST_ASSERT(errno == ECHILD, "wait(), errno: %d", errno);
-	return result;
 }
 
-/* Does a life fail? */
-static bool live(const struct stress_config *c)
+/* Changes when the kernel first warns. */
+static u64 read_tainted(void)
 {
-	u64 fate = stress_hash(c->seed, BIT_ULL(48));
-	bool killed = fate % KILL_ONE_IN == 0 && !c->poison;
-	int status;
+	char text[32];
+
+	TEST_ASSERT(read_text("/proc/sys/kernel/tainted", text, sizeof(text)) > 0,
+		    "Cannot read what taints the kernel");
+	return strtoul(text, NULL, 10);
+}
+
+enum outcome {
+	GOOD,
+	FAILED,
+	/* Whatever is done next will find it, too. */
+	LEFT_TRACES,
+};
+
+static pid_t start(const struct stress_config *c)
+{
 	pid_t pid;
 
 	memset(shared->current, -1, sizeof(shared->current));
@@ -227,7 +265,7 @@ static bool live(const struct stress_config *c)
 	shared->nr_cgroups = 0;
 	gmem_sept_set(c->sept);
 	gmem_sept_promote(c->promote);
-	gmem_set_merge_delay(fate & 64 ? 0 : 20);
+	gmem_set_merge_delay(c->merge_delay);
 	fflush(NULL);
 	pid = fork();
 	TEST_ASSERT(pid >= 0, "fork(), errno: %d", errno);
@@ -238,12 +276,21 @@ static bool live(const struct stress_config *c)
 		stress_live(c, shared, disk);
 		exit(0);
 	}
-	if (killed)
-		kill_at(pid, 1 + fate / KILL_ONE_IN % c->nr_ops);
-	status = wait_for_all(pid);
+	return pid;
+}
+
+static enum outcome live(const struct stress_config *c)
+{
+	int status = wait_for_all(c, start(c)), expected = c->kill_at < c->nr_ops ? SIGKILL : 0;
+	u64 now = read_tainted();
+
+	if (now != tainted) {
+		ksft_print_msg("tainted is 0x%lx, was 0x%lx\n", now, tainted);
+		return LEFT_TRACES;
+	}
 	if (!check_cgroups() || !check_counters())
-		return true;
-	return status && !(killed && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		return LEFT_TRACES;
+	return status == expected ? GOOD : FAILED;
 }
 
 static void print_list(const struct stress_config *c)
@@ -292,7 +339,7 @@ static void shorten(struct stress_config *c)
 	/* At least one stays, to be named. */
 	for (tries = 0; tries < NR_SHORTER && chunk && nr_selected(c) > 1; tries++) {
 		less = without(c, from, chunk);
-		if (nr_selected(&less) && live(&less))
+		if (nr_selected(&less) && live(&less) != GOOD)
 			*c = less;
 		else
 			from += chunk;
@@ -303,26 +350,22 @@ static void shorten(struct stress_config *c)
 	}
 }
 
-static void report_failure(struct stress_config *c)
+static void report_failure(struct stress_config *c, enum outcome outcome)
 {
+	const char *name = getenv("TEST");
 	u32 i;
 
 	ksft_print_msg("seed %u failed: order %u, flags 0x%lx%s%s\n", c->seed, c->order,
 		       c->flags, c->sept ? ", S-EPT" : "", c->poison ? ", poison" : "");
-	for (i = 0; i < STRESS_NR_THREADS; i++) {
-		if (shared->current[i] >= 0)
-			ksft_print_msg("thread %u was at operation %d: %s\n", i,
-				       shared->current[i],
-				       stress_kind_name(stress_kind(c, shared->current[i])));
-	}
+	report_current(c);
 	/* Nobody has got further than this. */
-	c->nr_ops = min_t(u32, c->nr_ops, (shared->round + 1) * STRESS_ROUND);
-	for (i = c->nr_ops; i < STRESS_LIFE; i++)
+	for (i = (shared->round + 1) * STRESS_ROUND; i < STRESS_LIFE; i++)
 		c->selected[i] = false;
-	ksft_print_msg("to repeat: make test T=stress%s SEED=%u OPS=", c->inject ? "_inject" : "",
-		       c->seed);
+	ksft_print_msg("to repeat: make test T=%s SEED=%u OPS=", name ?: "stress", c->seed);
 	print_list(c);
 	fflush(stdout);
+	if (outcome == LEFT_TRACES)
+		return;
 	quiet = true;
 	shorten(c);
 	ksft_print_msg("at the least: SEED=%u OPS=", c->seed);
@@ -384,20 +427,35 @@ static bool all_kinds_done(void)
 	return true;
 }
 
+/* What a life has besides what it does. */
+static void set_odds(struct stress_config *c)
+{
+	u64 fate = stress_hash(c->seed, BIT_ULL(48));
+
+	c->nr_2m = nr_2m;
+	c->merge_delay = fate % NO_DELAY_ONE_IN ? MERGE_DELAY_MS : 0;
+	fate /= NO_DELAY_ONE_IN;
+	c->kill_at = STRESS_LIFE;
+	if (fate % KILL_ONE_IN == 0)
+		c->kill_at = fate / KILL_ONE_IN % STRESS_LIFE;
+}
+
 static bool run_all(const struct request *r)
 {
 	u32 lives = 0, done = 0;
 	time_t start = time(NULL);
 	struct stress_config c;
+	enum outcome outcome;
 
 	while (done < r->nr_ops) {
 		c = stress_config(r->seed + lives++, r->inject);
-		c.nr_2m = nr_2m;
+		set_odds(&c);
 		c.nr_ops = min_t(u32, STRESS_LIFE, r->nr_ops - done);
 		if (r->is_list)
 			select_list(&c, r->ops);
-		if (live(&c)) {
-			report_failure(&c);
+		outcome = live(&c);
+		if (outcome != GOOD) {
+			report_failure(&c, outcome);
 			return false;
 		}
 		done += shared->nr_begun ?: c.nr_ops;
@@ -471,17 +529,20 @@ int main(int argc, char **argv)
 	TEST_ASSERT(!prctl(PR_SET_CHILD_SUBREAPER, 1), "prctl(), errno: %d", errno);
 	set_up_cgroups();
 	set_up_sockets();
+	set_alarm_clock();
 	disk = gmem_disk_open(DISK_NSEC);
 	hugetlb_pool_require(SZ_2M, 8);
 	hugetlb_pool_require(SZ_1G, 2);
 	nr_2m = hugetlb_pool_get(-1, SZ_2M, "nr_hugepages");
 	hugetlb_counters_read(&counters);
+	tainted = read_tainted();
 	if (r.inject)
 		set_faults(true);
 	good = run_all(&r);
 	if (r.inject)
 		set_faults(false);
 	gmem_disk_close(disk);
+	cg_destroy(STRESS_CGROUP);
 	ksft_test_result(good, "stress\n");
 	ksft_finished();
 }

@@ -55,6 +55,8 @@ struct stress_config {
 	bool sept;
 	bool promote;
 	bool poison;
+	/* In milliseconds, at first. */
+	u32 merge_delay;
 	/* Injection of faults into one in a hundred allocations. */
 	bool inject;
 	/* Pages of 2M that the pool has. */
@@ -63,6 +65,8 @@ struct stress_config {
 	bool selected[STRESS_LIFE];
 	/* End after this many, however many are selected. */
 	u32 nr_ops;
+	/* Who gets to this one kills the process instead, though it be not selected. */
+	u32 kill_at;
 };
 
 /* @tag: what the memory of the file holds; @shared_tag: memory elsewhere. */

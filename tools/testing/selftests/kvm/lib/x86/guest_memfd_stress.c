@@ -37,7 +37,8 @@
 #define NR_PAGES_4K	1024
 #define NR_CHECKED	96
 #define NR_REFUSED	8
-#define NR_WAITS	600000
+#define NR_WAITS	60000
+#define HEIR_ONE_IN	6
 /* In which round something is, apart from the operations in it. */
 #define HASH_ROUNDS	BIT_ULL(32)
 #define HASH_CONFIG	BIT_ULL(40)
@@ -276,6 +277,9 @@ static void do_round(struct stress_thread *t)
 	u32 i, end = min_t(u32, c->nr_ops, (t->w->round + 1) * STRESS_ROUND);
 
 	for (i = t->w->round * STRESS_ROUND + t->id; i < end; i += STRESS_NR_THREADS) {
+		/* In the midst of what the others do. */
+		if (i >= c->kill_at)
+			kill(getpid(), SIGKILL);
 		if (c->selected[i])
 			do_operation(t, i);
 	}
@@ -301,17 +305,15 @@ static void *run_thread(void *data)
 	return NULL;
 }
 
-/* Whether an allocation has succeeded that was made to fail is soon clear. */
+/* Take the file's word where the model cannot know, and there alone. */
 static void settle(struct stress_world *w)
 {
 	u64 nr = stress_extent_pages(w), i;
 
-	for (i = 0; i < w->nr_pages / nr; i++) {
-		if (!w->extents[i].uncertain)
-			continue;
-		kvm_fallocate(w->fd, FALLOC_FL_KEEP_SIZE, i * nr * PAGE_SIZE, nr * PAGE_SIZE);
+	for (i = 0; w->config->order && i < w->nr_pages / nr; i++) {
+		if (w->extents[i].uncertain)
+			w->extents[i].allocated = gmem_extent_pfn(w->fd, i * nr);
 		w->extents[i].uncertain = false;
-		w->extents[i].allocated = true;
 	}
 }
 
@@ -540,7 +542,7 @@ static void end_file_first(struct stress_world *w)
 	for (page = 0; page < w->nr_pages && !stress_guest_may(t, page); page++)
 		;
 	if (page < w->nr_pages && !w->has_heir && (w->pages[page].private || stress_has_mmap(w)))
-		TEST_ASSERT(stress_guest_try(t, page), "Page %lu is there without its file", page);
+		TEST_ASSERT_EQ(stress_guest_try(t, page), EFAULT);
 	kvm_vm_free(w->vm);
 }
 
@@ -548,37 +550,38 @@ static void end_file_first(struct stress_world *w)
 static void end_vm_first(struct stress_world *w)
 {
 	u64 page, offset = 0;
+	int ret;
 
 	kvm_vm_free(w->vm);
 	for (page = 0; page < w->nr_pages; page += NR_CHECKED)
 		stress_host_access(&w->threads[0], w->mem + page * PAGE_SIZE, page, false);
-	gmem_set_attributes(w->fd, 0, w->nr_pages * PAGE_SIZE, 0, 0, &offset);
+	ret = gmem_set_attributes(w->fd, 0, w->nr_pages * PAGE_SIZE, 0, 0, &offset);
+	TEST_ASSERT(!ret || (ret == EHWPOISON && any_poison(w)), "Sharing all: %s", strerror(ret));
 	unmap_all(w);
+	kvm_close(w->fd);
+}
+
+static void end_mapping_first(struct stress_world *w)
+{
+	unmap_all(w);
+	kvm_vm_free(w->vm);
 	kvm_close(w->fd);
 }
 
 static void end(struct stress_world *w)
 {
-	u64 how = stress_hash(w->config->seed, HASH_CONFIG + 3);
+	static void (*const ways[])(struct stress_world *w) = {
+		end_file_first, end_vm_first, end_mapping_first, NULL,
+	};
+	struct kvm_random_state rng = random_state(w->config->seed, HASH_CONFIG + 3);
+	u32 way = kvm_random_u32(&rng) % ARRAY_SIZE(ways);
 
-	if (how & 4)
+	if (kvm_random_bool(&rng))
 		drop_pins(w);
-	switch (how & 3) {
-	case 0:
-		end_file_first(w);
-		break;
-	case 1:
-		end_vm_first(w);
-		break;
-	case 2:
-		unmap_all(w);
-		kvm_vm_free(w->vm);
-		kvm_close(w->fd);
-		break;
-	case 3:
-		/* Have exit() close everything. */
+	/* Else have exit() close everything. */
+	if (!ways[way])
 		return;
-	}
+	ways[way](w);
 	/* Pages in here have outlived the file. */
 	drop_pins(w);
 }
@@ -614,7 +617,7 @@ void stress_live(const struct stress_config *config, struct stress_shared *share
 	w.shared = shared;
 	w.disk = disk;
 	create(&w);
-	w.has_heir = stress_hash(config->seed, HASH_CONFIG + 4) % 6 == 0;
+	w.has_heir = stress_hash(config->seed, HASH_CONFIG + 4) % HEIR_ONE_IN == 0;
 	if (w.has_heir)
 		leave_heir();
 	run_rounds(&w);

@@ -141,8 +141,8 @@ static enum stress_result trespass(struct stress_thread *t)
 		return STRESS_SKIPPED;
 	if (guest)
 		stress_guest_access(t, &page, 1, STRESS_TOUCH, 0);
-	else
-		gmem_host_access(t->w->mem + page * PAGE_SIZE, false);
+	else if (gmem_host_access(t->w->mem + page * PAGE_SIZE, false))
+		return STRESS_REFUSED;
 	WRITE_ONCE(t->w->extents[page / stress_extent_pages(t->w)].uncertain, true);
 	return STRESS_DONE;
 }
@@ -370,7 +370,8 @@ static enum stress_result allocate(struct stress_thread *t)
 	stress_inject(t, false);
 	if (fd != w->fd)
 		kvm_close(fd);
-	TEST_ASSERT(!ret || (ret == ENOMEM && w->config->inject) || ret == EHWPOISON,
+	TEST_ASSERT(!ret || (ret == ENOMEM && w->config->inject) ||
+		    (ret == EHWPOISON && w->config->poison),
 		    "fallocate() of pages 0x%lx..0x%lx: %s", r.first,
 		    r.first + r.nr - 1, strerror(ret));
 	note_allocated(w, &r, !ret);
@@ -441,16 +442,25 @@ static enum stress_result drop_mappings(struct stress_thread *t)
 	return STRESS_DONE;
 }
 
+/* Nobody punches an extent of which this thread has a page: it stays. */
 static enum stress_result look_resident(struct stress_thread *t)
 {
+	struct stress_world *w = t->w;
 	unsigned char resident[NR_FLAGS];
+	struct stress_extent *e;
 	struct stress_range r;
+	u64 i;
 
 	if (!stress_pick_range(t, &r))
 		return STRESS_SKIPPED;
 	r.nr = min_t(u64, r.nr, NR_FLAGS);
-	TEST_ASSERT(!mincore(t->w->mem + r.first * PAGE_SIZE, r.nr * PAGE_SIZE, resident),
+	TEST_ASSERT(!mincore(w->mem + r.first * PAGE_SIZE, r.nr * PAGE_SIZE, resident),
 		    "mincore(), errno: %d", errno);
+	for (i = 0; i < r.nr && w->config->order && stress_has_mmap(w); i++) {
+		e = &w->extents[(r.first + i) / stress_extent_pages(w)];
+		TEST_ASSERT(resident[i] & 1 || !READ_ONCE(e->allocated),
+			    "Page %lu is not resident", r.first + i);
+	}
 	return STRESS_DONE;
 }
 
@@ -638,16 +648,20 @@ static enum stress_result read_fdinfo(struct stress_thread *t)
 	return STRESS_DONE;
 }
 
-/* Have the kernel take references to pages that it looks at from outside. */
+/* Look at pages from outside, without a reference, as they split and merge. */
 static enum stress_result read_kpageflags(struct stress_thread *t)
 {
-	u64 pfn, flags[NR_FLAGS];
+	u64 nr, pfn, flags[NR_FLAGS];
 	struct stress_range r;
 	int fd;
 
 	if (!t->w->config->order || !stress_pick_range(t, &r))
 		return STRESS_SKIPPED;
-	pfn = gmem_extent_pfn(t->w->fd, r.first & ~(stress_extent_pages(t->w) - 1));
+	nr = stress_extent_pages(t->w);
+	pfn = gmem_extent_pfn(t->w->fd, r.first / nr * nr);
+	if (!pfn)
+		return STRESS_SKIPPED;
+	pfn += r.first % nr;
 	fd = open_path_or_exit("/proc/kpageflags", O_RDONLY);
 	TEST_ASSERT(pread(fd, flags, sizeof(flags), pfn * sizeof(*flags)) > 0,
 		    "Reading /proc/kpageflags, errno: %d", errno);
@@ -658,7 +672,7 @@ static enum stress_result read_kpageflags(struct stress_thread *t)
 /* Merge at once, or have a worker do it while other things go on. */
 static enum stress_result change_delay(struct stress_thread *t)
 {
-	static const unsigned int delays[] = { 0, 1, 20 };
+	static const unsigned int delays[] = { 0, 1, 5 };
 
 	gmem_set_merge_delay(delays[stress_random_below(t, ARRAY_SIZE(delays))]);
 	return STRESS_DONE;
@@ -719,28 +733,46 @@ static enum stress_result take_off_line(struct stress_thread *t)
 	return STRESS_REFUSED;
 }
 
+/* What is left of it may be a worker's to do. */
+static void wait_until_refused(struct stress_world *w, u64 page)
+{
+	u32 i;
+
+	for (i = 0; !gmem_host_access(w->mem + page * PAGE_SIZE, false); i++) {
+		TEST_ASSERT(i < NR_AGAIN, "Page %lu is poisoned, and there", page);
+		usleep(100);
+	}
+}
+
+static void poison_page(struct stress_world *w, u64 page)
+{
+	u64 pfn, nr = stress_extent_pages(w);
+	char text[32];
+
+	pfn = gmem_extent_pfn(w->fd, page / nr * nr) + page % nr;
+	snprintf(text, sizeof(text), "0x%lx", pfn);
+	gmem_write_file("/sys/kernel/debug/hwpoison/corrupt-pfn", text);
+	wait_until_refused(w, page);
+	w->pages[page].poisoned = true;
+}
+
 static enum stress_result poison(struct stress_thread *t)
 {
 	struct stress_world *w = t->w;
-	u64 pfn, nr = stress_extent_pages(w);
 	struct stress_extent *e;
 	struct stress_range r;
-	char text[32];
 
 	if (!w->config->poison || !stress_pick_range(t, &r))
 		return STRESS_SKIPPED;
-	e = &w->extents[r.first / nr];
+	e = &w->extents[r.first / stress_extent_pages(w)];
 	if (!e->allocated || w->pages[r.first].nr_pins)
 		return STRESS_SKIPPED;
 
-	pfn = gmem_extent_pfn(w->fd, r.first / nr * nr) + r.first % nr;
-	snprintf(text, sizeof(text), "0x%lx", pfn);
 	/* Once in an extent is what the model can count. */
 	pthread_mutex_lock(&w->lock);
 	if (!e->poisoned) {
 		e->poisoned = true;
-		gmem_write_file("/sys/kernel/debug/hwpoison/corrupt-pfn", text);
-		w->pages[r.first].poisoned = true;
+		poison_page(w, r.first);
 	}
 	pthread_mutex_unlock(&w->lock);
 	return STRESS_DONE;
