@@ -643,7 +643,7 @@ static bool can_freeze(struct hugetlb_gmem_extent *extent,
  * @relayout: the change
  *
  * Return: offset in the file, in pages, of the first folio to be split which is
- * referenced by more than the page cache, or ULONG_MAX.
+ * locked, or referenced by more than the page cache; ULONG_MAX if none is.
  */
 pgoff_t hugetlb_gmem_relayout_pinned(struct hugetlb_gmem_relayout *relayout)
 {
@@ -708,16 +708,18 @@ EXPORT_SYMBOL_FOR_MODULES(hugetlb_gmem_abort_relayout, "kvm");
  * @extent: the extent
  * @block: number of the block in it, small
  *
- * Return: true if no page is mapped by the host or otherwise referenced.
+ * Return: true if no page is mapped by the host, otherwise referenced, or locked.
  */
 bool hugetlb_gmem_block_idle(struct hugetlb_gmem_extent *extent,
 			     unsigned int block)
 {
 	unsigned long start = (unsigned long)block << HUGETLB_GMEM_BLOCK_ORDER;
+	struct folio *folio;
 	unsigned long i;
 
 	for (i = start; i < start + HUGETLB_GMEM_BLOCK_PAGES; i++) {
-		if (folio_ref_count(extent_folio(extent, i)) != 1)
+		folio = extent_folio(extent, i);
+		if (folio_ref_count(folio) != 1 || folio_test_locked(folio))
 			return false;
 	}
 	return true;

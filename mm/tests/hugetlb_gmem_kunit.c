@@ -234,7 +234,7 @@ static void punch(struct kunit *test)
 }
 
 /* A file that lives keeps a page that somebody holds. */
-static void punch_pinned(struct kunit *test)
+static void expect_punch_blocked(struct kunit *test, const struct gmem_kunit_hold *hold)
 {
 	unsigned int order = gmem_kunit_order(test);
 	struct gmem_kunit_file *file = gmem_kunit_create(test, order, 1);
@@ -243,19 +243,29 @@ static void punch_pinned(struct kunit *test)
 
 	gmem_kunit_share_first(test, extent);
 	folio = page_folio(extent->page + extent_pages(extent) - 1);
-	folio_get(folio);
+	hold->take(folio);
 	gmem_kunit_punch(file, 0);
 	KUNIT_EXPECT_NOT_NULL(test, hugetlb_gmem_find_extent(file->gmem, 0));
-	KUNIT_EXPECT_EQ(test, folio_ref_count(folio), folio_nr_pages(folio) + 1);
+	KUNIT_EXPECT_EQ(test, folio_ref_count(folio), folio_nr_pages(folio) + hold->nr_refs);
 	KUNIT_EXPECT_EQ(test, page_ref_count(extent->page), 1);
 	expect_file(file, 1);
 	gmem_kunit_expect_counters(file);
 
-	folio_put(folio);
+	hold->drop(folio);
 	gmem_kunit_punch(file, 0);
 	expect_file(file, 0);
 	expect_file_books(file, 1, 0);
 	gmem_kunit_close_clean(file);
+}
+
+static void punch_pinned(struct kunit *test)
+{
+	expect_punch_blocked(test, &gmem_kunit_reference);
+}
+
+static void punch_locked(struct kunit *test)
+{
+	expect_punch_blocked(test, &gmem_kunit_lock);
 }
 
 /* Close, and see that the folio which is held stays what it was. */
@@ -559,6 +569,7 @@ static struct kunit_case life_cases[] = {
 	GMEM_KUNIT_SLOW(zeroed, gmem_kunit_orders),
 	GMEM_KUNIT_SLOW(punch, gmem_kunit_orders),
 	GMEM_KUNIT_SLOW(punch_pinned, gmem_kunit_orders),
+	GMEM_KUNIT_SLOW(punch_locked, gmem_kunit_orders),
 	GMEM_KUNIT_SLOW(orphan_whole, gmem_kunit_orders),
 	GMEM_KUNIT_SLOW(orphan_split, gmem_kunit_orders),
 	GMEM_KUNIT_SLOW(create_errors, gmem_kunit_orders),

@@ -129,6 +129,15 @@ void gmem_kunit_close_clean(struct gmem_kunit_file *file);
 int gmem_kunit_alloc(struct hugetlb_gmem_extent *extent);
 struct hugetlb_gmem_extent *gmem_kunit_fill(struct gmem_kunit_file *file,
 					    unsigned long i);
+/* What keeps a folio as it is, with a reference, or with the lock alone. */
+struct gmem_kunit_hold {
+	void		(*take)(struct folio *folio);
+	void		(*drop)(struct folio *folio);
+	int		nr_refs;
+};
+
+extern const struct gmem_kunit_hold gmem_kunit_reference, gmem_kunit_lock;
+
 void gmem_kunit_punch(struct gmem_kunit_file *file, unsigned long i);
 void gmem_kunit_count(struct hugetlb_gmem_extent *extent);
 

@@ -254,6 +254,9 @@ struct hugetlb_gmem_extent *gmem_kunit_fill(struct gmem_kunit_file *file,
 	return extent;
 }
 
+const struct gmem_kunit_hold gmem_kunit_reference = { folio_get, folio_put, 1 };
+const struct gmem_kunit_hold gmem_kunit_lock = { folio_lock, folio_unlock, 0 };
+
 void gmem_kunit_punch(struct gmem_kunit_file *file, unsigned long i)
 {
 	struct address_space *mapping = file->inode->i_mapping;

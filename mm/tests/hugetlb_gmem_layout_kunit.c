@@ -227,7 +227,7 @@ static void merge_later(struct kunit *test)
 }
 
 /* A folio that somebody holds keeps its region split, and no other. */
-static void merge_pinned(struct kunit *test)
+static void expect_merge_blocked(struct kunit *test, const struct gmem_kunit_hold *hold)
 {
 	unsigned int order = gmem_kunit_order(test), i;
 	struct layout_test *t = new_layout_test(test, order);
@@ -240,12 +240,12 @@ static void merge_pinned(struct kunit *test)
 	gmem_kunit_relayout(test, t->extent, t->to);
 	memset(t->to, min(order, 10), nr);
 	folio = page_folio(t->extent->page + pinned * HUGETLB_GMEM_BLOCK_PAGES + 3);
-	folio_get(folio);
+	hold->take(folio);
 	KUNIT_EXPECT_FALSE(test, hugetlb_gmem_block_idle(t->extent, pinned));
 	KUNIT_EXPECT_EQ(test, gmem_kunit_try_relayout(t->extent, t->to, true,
 						      &changes), 0);
-	KUNIT_EXPECT_EQ(test, folio_ref_count(folio), 2);
-	folio_put(folio);
+	KUNIT_EXPECT_EQ(test, folio_ref_count(folio), 1 + hold->nr_refs);
+	hold->drop(folio);
 	KUNIT_EXPECT_TRUE(test, hugetlb_gmem_block_idle(t->extent, pinned));
 	KUNIT_EXPECT_TRUE(test, merge_pending(t));
 	KUNIT_EXPECT_EQ(test, (int)t->extent->blocked, HUGETLB_GMEM_BLOCKED_PINS);
@@ -257,6 +257,16 @@ static void merge_pinned(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, (int)t->extent->blocked, HUGETLB_GMEM_NOT_BLOCKED);
 	expect_whole(t);
 	finish(t);
+}
+
+static void merge_pinned(struct kunit *test)
+{
+	expect_merge_blocked(test, &gmem_kunit_reference);
+}
+
+static void merge_locked(struct kunit *test)
+{
+	expect_merge_blocked(test, &gmem_kunit_lock);
 }
 
 /* A relayout that has all its memory. */
@@ -289,24 +299,25 @@ static void abort_prepared(struct kunit *test)
 }
 
 /* Who holds a folio that is to be split is found; the others are left alone. */
-static void expect_pinned(struct layout_test *t, unsigned long offset)
+static void expect_pinned(struct layout_test *t, const struct gmem_kunit_hold *hold,
+			  unsigned long offset)
 {
 	struct hugetlb_gmem_relayout *relayout = new_prepared(t);
 	struct folio *folio = page_folio(t->extent->page + offset);
 	unsigned long nr = folio_nr_pages(folio);
 
-	folio_get(folio);
+	hold->take(folio);
 	KUNIT_EXPECT_EQ(t->test, hugetlb_gmem_relayout_pinned(relayout),
 			t->extent->index + round_down(offset, nr));
 	KUNIT_EXPECT_EQ(t->test, hugetlb_gmem_find_pinned(t->extent, 0, ULONG_MAX),
 			t->extent->index + round_down(offset, nr));
-	KUNIT_EXPECT_EQ(t->test, folio_ref_count(folio), nr + 1);
-	folio_put(folio);
+	KUNIT_EXPECT_EQ(t->test, folio_ref_count(folio), nr + hold->nr_refs);
+	hold->drop(folio);
 	KUNIT_EXPECT_EQ(t->test, hugetlb_gmem_relayout_pinned(relayout), ULONG_MAX);
 	hugetlb_gmem_abort_relayout(relayout);
 }
 
-static void split_pinned(struct kunit *test)
+static void expect_split_blocked(struct kunit *test, const struct gmem_kunit_hold *hold)
 {
 	unsigned int order = gmem_kunit_order(test), i;
 	struct layout_test *t = new_layout_test(test, order);
@@ -319,12 +330,22 @@ static void split_pinned(struct kunit *test)
 	memset(t->to, order == GMEM_KUNIT_1G ? 15 : HUGETLB_GMEM_SMALL, nr_blocks);
 	gmem_kunit_relayout(test, t->extent, from);
 	for (i = 0; i < nr_blocks; i += DIV_ROUND_UP(nr_blocks, 4)) {
-		expect_pinned(t, i * HUGETLB_GMEM_BLOCK_PAGES + 17);
+		expect_pinned(t, hold, i * HUGETLB_GMEM_BLOCK_PAGES + 17);
 		expect_layout(t, from);
 	}
 	KUNIT_EXPECT_EQ(test, hugetlb_gmem_find_pinned(t->extent, 0, ULONG_MAX),
 			ULONG_MAX);
 	finish(t);
+}
+
+static void split_pinned(struct kunit *test)
+{
+	expect_split_blocked(test, &gmem_kunit_reference);
+}
+
+static void split_locked(struct kunit *test)
+{
+	expect_split_blocked(test, &gmem_kunit_lock);
 }
 
 struct late_put {
@@ -526,8 +547,10 @@ static struct kunit_case layout_cases[] = {
 	GMEM_KUNIT_SLOW(change_shape, shape_gen_params),
 	GMEM_KUNIT_SLOW(merge_later, small_shape_gen_params),
 	GMEM_KUNIT_SLOW(merge_pinned, gmem_kunit_orders),
+	GMEM_KUNIT_SLOW(merge_locked, gmem_kunit_orders),
 	GMEM_KUNIT_SLOW(abort_prepared, shape_gen_params),
 	GMEM_KUNIT_SLOW(split_pinned, gmem_kunit_orders),
+	GMEM_KUNIT_SLOW(split_locked, gmem_kunit_orders),
 	GMEM_KUNIT_SLOW(commit_waits, gmem_kunit_orders),
 	GMEM_KUNIT_SLOW(relayout_errors, small_shape_gen_params),
 	GMEM_KUNIT_SLOW(random, gmem_kunit_orders),

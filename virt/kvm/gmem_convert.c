@@ -584,6 +584,7 @@ void kvm_gmem_merge_extent(struct inode *inode,
 	pgoff_t error_index;
 	int ret;
 
+	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
 	if (!kvm_gmem_layout_follows(inode))
 		return;
 
