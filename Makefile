@@ -19,7 +19,7 @@ MAIN_JOB_OPTIONS ?= --kernel release --hugepages 1G=2
 help:
 	@echo 'make run          everything from a bare machine, then the main job'
 	@echo 'make test         the tests for every change (T=name or pattern, T=list, SKIP=pattern)'
-	@echo '                  T=stress SEED=17 OPS=3,40-52 repeats operations of a life that failed'
+	@echo '                  T=stress SEED=17 OPS=3-3,40-52 repeats operations of a life that failed'
 	@echo 'make test-long    full counts; resumable; results in scripts/long-results.txt'
 	@echo 'make kernel       build a kernel: K=release (default), debug, stock, kcsan, gcov'
 	@echo 'make selftests    build the KVM selftests for kernel K'
