@@ -186,6 +186,21 @@ static void fill(struct kunit *test)
 	gmem_kunit_expect_page(test, &page);
 }
 
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+/* Nobody else takes it for a folio that can be split. */
+static void not_splittable(struct kunit *test)
+{
+	struct gmem_kunit_file *file = gmem_kunit_create(test, GMEM_KUNIT_2M, 1);
+	struct folio *folio = page_folio(gmem_kunit_fill(file, 0)->page);
+
+	folio_lock(folio);
+	KUNIT_EXPECT_EQ(test, folio_check_splittable(folio, 0, SPLIT_TYPE_UNIFORM),
+			-EINVAL);
+	folio_unlock(folio);
+	gmem_kunit_close_clean(file);
+}
+#endif
+
 /* The next tenant of a page finds zeroes, whole or split when it was left. */
 static void zeroed(struct kunit *test)
 {
@@ -566,6 +581,9 @@ static struct kunit_case life_cases[] = {
 	GMEM_KUNIT_SLOW(reserve_too_much, gmem_kunit_orders),
 	KUNIT_CASE(surplus),
 	GMEM_KUNIT_SLOW(fill, gmem_kunit_orders),
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+	KUNIT_CASE(not_splittable),
+#endif
 	GMEM_KUNIT_SLOW(zeroed, gmem_kunit_orders),
 	GMEM_KUNIT_SLOW(punch, gmem_kunit_orders),
 	GMEM_KUNIT_SLOW(punch_pinned, gmem_kunit_orders),

@@ -11,6 +11,7 @@
 
 #include <kunit/test.h>
 #include <linux/fs.h>
+#include <linux/mutex.h>
 #include <linux/sched.h>
 
 #include "../hugetlb_gmem.h"
@@ -58,6 +59,7 @@ struct gmem_kunit_books {
  * @books:	from before the file
  * @nr_poisoned: how often the file was told of a poisoned page
  * @poisoned:	index of the last one
+ * @telling:	held while the file is told, or by who wants that to wait
  */
 struct gmem_kunit_file {
 	struct kunit		*test;
@@ -68,6 +70,7 @@ struct gmem_kunit_file {
 	struct gmem_kunit_books	books;
 	atomic_t		nr_poisoned;
 	pgoff_t			poisoned;
+	struct mutex		telling;	/* see above */
 };
 
 /**

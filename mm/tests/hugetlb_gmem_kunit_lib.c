@@ -137,6 +137,7 @@ static void poisoned(struct address_space *mapping, pgoff_t index)
 {
 	struct gmem_kunit_file *file = mapping->host->i_private;
 
+	guard(mutex)(&file->telling);
 	file->poisoned = index;
 	atomic_inc(&file->nr_poisoned);
 }
@@ -161,6 +162,7 @@ struct gmem_kunit_file *gmem_kunit_new_file(struct kunit *test,
 
 	KUNIT_ASSERT_NOT_NULL(test, file);
 	file->test = test;
+	mutex_init(&file->telling);
 	file->order = order;
 	file->hstate = size_to_hstate(PAGE_SIZE << order);
 	if (!hugetlb_gmem_valid_order(order) ||

@@ -3,7 +3,7 @@
  * KUnit tests of poisoned pages in the HugeTLB pages of a guest_memfd
  *
  * A HugeTLB page with poison leaves the pool for good, so each run of these tests
- * makes the pools smaller: 5 pages of 2M and one of 1G are used up.
+ * makes the pools smaller: 6 pages of 2M and one of 1G are used up.
  *
  * tools/testing/gmem/run-kunit runs them, the last ones of all.  See
  * Documentation/mm/hugetlb_gmem.rst.
@@ -82,7 +82,11 @@ static void poison_whole(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, hugetlb_gmem_find_poison(t.extent, 0, nr), nr - 2);
 	KUNIT_EXPECT_EQ(test, hugetlb_gmem_find_poison(t.extent, 0, nr - 2), ULONG_MAX);
 	KUNIT_EXPECT_EQ(test, hugetlb_gmem_memory_failure(t.pfn + nr - 2, 0), -EHWPOISON);
+	/* The thread that runs this has no memory which it could have read there. */
+	KUNIT_EXPECT_EQ(test, memory_failure(t.pfn + nr - 2, MF_ACTION_REQUIRED),
+			-EFAULT);
 	KUNIT_EXPECT_EQ(test, soft_offline_page(t.pfn, 0), -EOPNOTSUPP);
+	KUNIT_EXPECT_EQ(test, unpoison_memory(t.pfn + nr - 2), -EOPNOTSUPP);
 	expect_poison(&t, 1, 1);
 
 	gmem_kunit_punch(t.file, 0);
@@ -132,6 +136,24 @@ static void poison_without_record(struct kunit *test)
 	close_poisoned(&t);
 }
 
+/* More pages fail while the file is being told of one, and again before it is. */
+static void poison_while_told(struct kunit *test)
+{
+	struct poison_test t = new_poison_test(test, GMEM_KUNIT_2M);
+	unsigned long i;
+
+	mutex_lock(&t.file->telling);
+	for (i = 0; i < 4; i++)
+		KUNIT_EXPECT_EQ(test, hugetlb_gmem_memory_failure(t.pfn + i, 0), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&t.file->nr_poisoned), 0);
+	mutex_unlock(&t.file->telling);
+
+	expect_poison(&t, 4, 4);
+	KUNIT_EXPECT_GE(test, atomic_read(&t.file->nr_poisoned), 4);
+	KUNIT_EXPECT_EQ(test, t.file->poisoned, 3);
+	close_poisoned(&t);
+}
+
 /* Pages that somebody cannot let go; their memory is good. */
 static void poison_range(struct kunit *test)
 {
@@ -167,6 +189,7 @@ static struct kunit_case poison_cases[] = {
 	GMEM_KUNIT_SLOW(poison_whole, gmem_kunit_orders),
 	KUNIT_CASE(poison_split),
 	KUNIT_CASE(poison_without_record),
+	KUNIT_CASE(poison_while_told),
 	KUNIT_CASE(poison_range),
 	KUNIT_CASE(poison_orphan),
 	{}
