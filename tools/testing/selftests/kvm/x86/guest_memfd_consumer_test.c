@@ -6,6 +6,7 @@
  *
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
+#include <string.h>
 #include <linux/falloc.h>
 
 #include "guest_memfd_consumer.h"
@@ -14,6 +15,9 @@
 #include "kvm_test_harness.h"
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+/* What a worker has to tell may be late: look again this often. */
+#define NR_LOOKS	3000
+#define LOOK_USEC	10000
 
 FIXTURE(guest_memfd_consumer)
 {
@@ -131,6 +135,24 @@ TEST_F(guest_memfd_consumer, locks)
 	TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "split"), 0);
 }
 
+/* Nor is a folio split that somebody has locked. */
+TEST_F(guest_memfd_consumer, locks_whole)
+{
+	struct gmem_vm *g = &self->g;
+	u64 page = 600, error_offset = -1;
+
+	gmem_consumer_command(self->consumer, "hold %lu", page);
+	gmem_consumer_command(self->consumer, "lock");
+	TEST_ASSERT_EQ(gmem_try_convert(g, page, 1, false, &error_offset), EAGAIN);
+	TEST_ASSERT_EQ(error_offset, page * PAGE_SIZE);
+	TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "split"), 0);
+	gmem_guest_check(g, 0, g->nr_pages, GMEM_STEP_SPREAD);
+
+	gmem_consumer_command(self->consumer, "hold %d", -1);
+	gmem_convert(g, page, 1, false);
+	TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "split"), 1);
+}
+
 TEST_F(guest_memfd_consumer, dies_first)
 {
 	kvm_close(self->consumer);
@@ -178,6 +200,40 @@ TEST_F(guest_memfd_consumer, bad_file)
 	kvm_close(second);
 	kvm_close(small);
 	kvm_close(null);
+}
+
+/* Read what the consumer is told until it ends with @want. */
+static void wait_told(int consumer, const char *want)
+{
+	size_t len = strlen(want);
+	char text[16384];
+	ssize_t got;
+	int i;
+
+	for (i = 0; i < NR_LOOKS; i++) {
+		got = read(consumer, text, sizeof(text));
+		TEST_ASSERT(got >= 0, "Reading from the consumer, errno: %d", errno);
+		if (got >= len && !memcmp(text + got - len, want, len))
+			return;
+		usleep(LOOK_USEC);
+	}
+	TEST_FAIL("The consumer was not told %s", want);
+}
+
+/* Who refuses a page that is poisoned is not waited for without end. */
+TEST_F(guest_memfd_consumer, refuses_poisoned)
+{
+	struct gmem_vm *g = &self->g;
+	int second = gmem_consumer_open(g->fd);
+
+	gmem_consumer_command(second, "refuse %d", EBUSY);
+	gmem_poison(g, 600);
+	wait_told(self->consumer, "abort 600 601\n");
+	wait_told(self->consumer, "invalidate 600 601\n");
+	TEST_ASSERT_EQ(gmem_guest_run(g, GMEM_TOUCH, 600, 1, 0), EHWPOISON);
+	gmem_guest_check(g, 0, 600, GMEM_STEP_SPREAD);
+	gmem_guest_check(g, 601, g->nr_pages - 601, GMEM_STEP_SPREAD);
+	kvm_close(second);
 }
 
 /* Pages that stay with whoever cannot let them go are nobody else's any more. */

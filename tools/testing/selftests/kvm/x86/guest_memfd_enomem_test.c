@@ -96,14 +96,13 @@ TEST_F_TIMEOUT(guest_memfd_enomem, create, GMEM_TIMEOUT)
 	gmem_vm_create(g, &config);
 }
 
-TEST_F_TIMEOUT(guest_memfd_enomem, allocate, GMEM_TIMEOUT)
+static void allocate_failing(struct gmem_vm *g)
 {
-	struct gmem_vm *g = &self->g;
+	u64 page_size = gmem_page_size(g->config.order), number;
 	struct hugetlb_pool pool;
-	u64 number;
 	int ret;
 
-	hugetlb_pool_read(self->page_size, &pool);
+	hugetlb_pool_read(page_size, &pool);
 	for (number = 1;; number = gmem_fault_next(number)) {
 		gmem_fault_own.arm(number);
 		ret = fallocate(g->fd, FALLOC_FL_KEEP_SIZE, 0, PAGE_SIZE);
@@ -111,10 +110,51 @@ TEST_F_TIMEOUT(guest_memfd_enomem, allocate, GMEM_TIMEOUT)
 			break;
 		TEST_ASSERT(ret && errno == ENOMEM,
 			    "Allocation %lu failed: %d, errno: %d", number, ret, errno);
-		hugetlb_pool_assert_eq(self->page_size, &pool);
+		hugetlb_pool_assert_eq(page_size, &pool);
 	}
 	TEST_ASSERT(!ret, "Nothing failed, errno: %d", errno);
 	TEST_ASSERT(number > 3, "Only %lu allocations", number - 1);
+}
+
+TEST_F_TIMEOUT(guest_memfd_enomem, allocate, GMEM_TIMEOUT)
+{
+	allocate_failing(&self->g);
+}
+
+/* A page that is split as soon as it is there. */
+TEST_F_TIMEOUT(guest_memfd_enomem, allocate_split, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+
+	gmem_convert(g, 3, 1, false);
+	allocate_failing(g);
+	TEST_ASSERT_EQ(gmem_count_folios(g->fd, 0), SZ_2M / PAGE_SIZE);
+}
+
+/* Two in a row, which the page cache does not survive. */
+TEST_F_TIMEOUT(guest_memfd_enomem, allocate_twice, GMEM_TIMEOUT)
+{
+	int punch = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, ret;
+	struct gmem_vm *g = &self->g;
+	u64 bytes, nr_failed = 0;
+	struct hugetlb_pool pool;
+
+	gmem_fault_slab_twice.set_up();
+	hugetlb_pool_read(self->page_size, &pool);
+	for (bytes = 0;; bytes += 64) {
+		gmem_fault_slab_twice.arm(bytes);
+		ret = fallocate(g->fd, FALLOC_FL_KEEP_SIZE, 0, PAGE_SIZE) ? errno : 0;
+		if (!gmem_fault_slab_twice.disarm())
+			break;
+		TEST_ASSERT(!ret || ret == ENOMEM, "After %lu bytes: %s", bytes,
+			    strerror(ret));
+		nr_failed += !!ret;
+		/* With the record of the page, so that each time is like the first. */
+		if (!ret)
+			kvm_fallocate(g->fd, punch, 0, self->page_size);
+		hugetlb_pool_assert_eq(self->page_size, &pool);
+	}
+	TEST_ASSERT(!ret && nr_failed, "%lu times, then: %s", nr_failed, strerror(ret));
 }
 
 struct range {

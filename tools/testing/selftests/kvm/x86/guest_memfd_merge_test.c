@@ -11,12 +11,15 @@
 #include <sys/mman.h>
 
 #include "cgroup_util.h"
+#include "guest_memfd_faults.h"
 #include "guest_memfd_util.h"
 #include "kvm_test_harness.h"
 
 #define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define MERGE_DELAY	"/sys/kernel/mm/hugetlb_gmem/merge_delay_ms"
 #define DEFAULT_DELAY	100
+/* Time enough to prepare something for the worker. */
+#define LONG_DELAY	3000
 /* No test takes that long. */
 #define NEVER		(3600 * 1000)
 #define BLOCK_PAGES	(SZ_2M / PAGE_SIZE)
@@ -110,6 +113,18 @@ TEST_F_TIMEOUT(guest_memfd_merge, delay, GMEM_TIMEOUT)
 	gmem_set_merge_delay(DEFAULT_DELAY);
 	gmem_convert(g, 5, 1, true);
 	wait_merged(g);
+}
+
+/* The worker finds no memory to plan the merge, and tries again later. */
+TEST_F_TIMEOUT(guest_memfd_merge, no_memory, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+
+	gmem_set_merge_delay(LONG_DELAY);
+	share_and_take_back(g, 5);
+	gmem_fail_arm("fail_hugetlb_gmem", 0, 1);
+	wait_merged(g);
+	TEST_ASSERT(!gmem_fail_disarm("fail_hugetlb_gmem"), "No allocation failed");
 }
 
 TEST_F_TIMEOUT(guest_memfd_merge, at_once, GMEM_TIMEOUT)

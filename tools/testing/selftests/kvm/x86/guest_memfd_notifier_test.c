@@ -190,6 +190,28 @@ TEST_F_TIMEOUT(guest_memfd_notifier, shared, GMEM_TIMEOUT)
 	gmem_guest_write(&s->g, 0, s->g.nr_pages);
 }
 
+/* The host's memory may be huge, too, but lies a page beside where gfns want it. */
+TEST_F_TIMEOUT(guest_memfd_notifier, huge_elsewhere, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->s.g;
+	u64 page, nr = 3 * BLOCK_PAGES;
+	char *text;
+
+	if (gmem_has_mmap(g))
+		return;
+
+	kvm_madvise(g->shared_base, g->config.size + SZ_4M, MADV_HUGEPAGE);
+	gmem_convert(g, 0, nr, false);
+	gmem_set_tags(g, 0, nr, 2);
+	for (page = 0; page < nr; page++)
+		gmem_host_write(g, page);
+	gmem_guest_check(g, 0, nr, GMEM_STEP_ALL);
+
+	text = gmem_leaves_text(g, "shared");
+	TEST_ASSERT(*text && !strstr(text, " 2M "), "Shared leaves:\n%s", text);
+	free(text);
+}
+
 /* With all of it shared there are leaves that may go, and must. */
 TEST_F_TIMEOUT(guest_memfd_notifier, all_shared, GMEM_TIMEOUT)
 {

@@ -340,4 +340,31 @@ TEST_F_TIMEOUT(guest_memfd_presplit_errors, dead_remove, GMEM_TIMEOUT)
 	gmem_vm_free(&other);
 }
 
+/* The same with base pages, which the pool has no part in. */
+TEST_F_TIMEOUT(guest_memfd_presplit_errors, dead_remove_base, GMEM_TIMEOUT)
+{
+	struct gmem_config config = {
+		.size = SZ_2M,
+		.flags = file_flags(),
+		.vm_type = KVM_X86_SW_PROTECTED_VM,
+	};
+	struct gmem_vm base;
+	int ret;
+
+	CREATE(1);
+	gmem_vm_create(&base, &config);
+	gmem_set_tags(&base, 0, 16, 1);
+	gmem_guest_write(&base, 0, 16);
+
+	gmem_fail_arm(GMEM_FAIL_REMOVE, 0, 1);
+	ret = gmem_try_convert(&base, 7, 1, false, NULL);
+	TEST_ASSERT(!ret || ret == EIO, "Removal failed: %s", strerror(ret));
+	TEST_ASSERT_EQ(gmem_fail_disarm(GMEM_FAIL_REMOVE), 0);
+	if (gmem_in_place(&base))
+		TEST_ASSERT(gmem_host_access(gmem_host_page(&base, 7), false),
+			    "The host reads a page that the guest may still have");
+	assert_dead(&base, 7);
+	gmem_vm_free(&base);
+}
+
 TEST_HARNESS_MAIN

@@ -5,9 +5,12 @@
  * of its own on another CPU.  The count of conversions ends the test, and all
  * scanners must have made a whole round by then.
  *
+ * And two threads that have the same page mapped for them at the same time.
+ *
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
 #include <pthread.h>
+#include <sched.h>
 
 #include "guest_memfd_util.h"
 #include "kvm_test_harness.h"
@@ -30,6 +33,7 @@ struct race {
 	u64 mincore_rounds;
 	u64 kpageflags_rounds;
 	u64 compact_rounds;
+	u64 nr_arrived;
 };
 
 FIXTURE(guest_memfd_scan_race)
@@ -195,6 +199,40 @@ TEST_F_TIMEOUT(guest_memfd_scan_race, convert, 4 * GMEM_TIMEOUT)
 	ksft_print_msg("rounds: mincore %lu kpageflags %lu compaction %lu\n",
 		       r->mincore_rounds, r->kpageflags_rounds, r->compact_rounds);
 	gmem_guest_check(&r->g, 0, r->g.nr_pages, GMEM_STEP_ALL);
+}
+
+/* The other thread gets here at the same moment. */
+static void meet(struct race *r, u64 nr_met)
+{
+	__atomic_fetch_add(&r->nr_arrived, 1, __ATOMIC_SEQ_CST);
+	while (READ_ONCE(r->nr_arrived) < 2 * nr_met)
+		sched_yield();
+}
+
+static void *touch_pages(void *data)
+{
+	struct race *r = data;
+	u64 page;
+
+	for (page = 0; page < SZ_2M / PAGE_SIZE; page++) {
+		meet(r, page + 1);
+		READ_ONCE(*(u8 *)gmem_host_page(&r->g, page));
+	}
+	return NULL;
+}
+
+/* Of two faults in a page the second finds it mapped, and keeps no reference. */
+TEST_F_TIMEOUT(guest_memfd_scan_race, same_fault, GMEM_TIMEOUT)
+{
+	struct race *r = &self->race;
+	u64 nr = SZ_2M / PAGE_SIZE;
+	pthread_t other;
+
+	gmem_convert(&r->g, 0, nr, false);
+	kvm_pthread_create(&other, NULL, touch_pages, r);
+	touch_pages(r);
+	kvm_pthread_join(other, NULL);
+	gmem_convert(&r->g, 0, nr, true);
 }
 
 int main(int argc, char **argv)

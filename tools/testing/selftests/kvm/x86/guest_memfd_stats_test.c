@@ -17,6 +17,7 @@
 #include "guest_memfd_trace.h"
 #include "kvm_test_harness.h"
 
+#define COMMIT_DELAY	"/sys/kernel/debug/hugetlb_gmem/delay_after_prepare_ms"
 #define SYSFS		"/sys/kernel/mm/hugetlb_gmem/"
 #define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define NEVER		(3600 * 1000)
@@ -371,6 +372,33 @@ TEST_F_TIMEOUT(guest_memfd_stats, vm_stats, GMEM_TIMEOUT)
 	for (i = 0; i < ARRAY_SIZE(hist); i++)
 		sum += hist[i];
 	TEST_ASSERT_EQ(sum, 10);
+}
+
+static void set_commit_delay(unsigned int ms)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", ms);
+	gmem_write_file(COMMIT_DELAY, text);
+}
+
+/* What is between preparation and commit counts, too. */
+TEST_F_TIMEOUT(guest_memfd_stats, slow_convert, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+	u64 hist[40] = {}, nr_slow = 0;
+	/* Bucket N has what is below 2^N. */
+	unsigned int i = 29, ms = 300;
+
+	gmem_convert(g, 5, 1, false);
+	set_commit_delay(ms);
+	gmem_convert(g, 5, 1, true);
+	set_commit_delay(0);
+
+	kvm_get_stat(&g->vm->stats, "gmem_convert_ns", hist, ARRAY_SIZE(hist));
+	for (; i < ARRAY_SIZE(hist); i++)
+		nr_slow += hist[i];
+	TEST_ASSERT(nr_slow, "No conversion took %u ms", ms);
 }
 
 static void assert_events(const char *trace, const char *event,

@@ -32,6 +32,11 @@ extern const struct gmem_fault gmem_fault_demote;
 /* All allocations from slabs; all of pages. */
 extern const struct gmem_fault gmem_fault_slab;
 extern const struct gmem_fault gmem_fault_page;
+/*
+ * The next two of slabs after so many bytes: the page cache asks once without
+ * waiting, then again.
+ */
+extern const struct gmem_fault gmem_fault_slab_twice;
 
 /* What an emulated S-EPT can be asked to refuse. */
 #define GMEM_FAIL_DEMOTE	"fail_sept_demote"

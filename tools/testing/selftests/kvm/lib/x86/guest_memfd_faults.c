@@ -24,6 +24,7 @@
 #define DEBUGFS		"/sys/kernel/debug/"
 
 static int nth_fd = -1;
+static int task_fd = -1;
 
 static void set_fault(const char *capability, const char *name, const char *value)
 {
@@ -123,6 +124,40 @@ const struct gmem_fault gmem_fault_demote = {
 	.set_up = demote_set_up,
 	.arm = demote_arm,
 	.disarm = demote_disarm,
+};
+
+static void slab_twice_set_up(void)
+{
+	set_fault("failslab", "cache-filter", "N");
+	set_fault("failslab", "ignore-gfp-wait", "N");
+	set_fault("failslab", "task-filter", "Y");
+	task_fd = open_path_or_exit("/proc/self/make-it-fail", O_RDWR);
+}
+
+/* To open a file takes memory, too. */
+static void fail_task(bool on)
+{
+	TEST_ASSERT(pwrite(task_fd, on ? "1" : "0", 1, 0) == 1,
+		    "Writing make-it-fail, errno: %d", errno);
+}
+
+static void slab_twice_arm(u64 bytes)
+{
+	gmem_fail_arm("failslab", bytes, 2);
+	fail_task(true);
+}
+
+static bool slab_twice_disarm(void)
+{
+	fail_task(false);
+	return gmem_fail_disarm("failslab") < 2;
+}
+
+const struct gmem_fault gmem_fault_slab_twice = {
+	.name = "failslab, twice",
+	.set_up = slab_twice_set_up,
+	.arm = slab_twice_arm,
+	.disarm = slab_twice_disarm,
 };
 
 static const char * const commit_faults[] = { "failslab", "fail_page_alloc" };
