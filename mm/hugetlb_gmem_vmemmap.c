@@ -79,7 +79,9 @@ static void clean_tail(struct page *tail)
 		 */
 		if (page_ref_count(page + i))
 			atomic_cmpxchg(&page[i]._refcount, 1, 0);
-		page[i].lru.prev = NULL;
+		/* Once: every extent of the zone comes by here, at any time. */
+		if (READ_ONCE(page[i].lru.prev))
+			WRITE_ONCE(page[i].lru.prev, NULL);
 	}
 }
 
