@@ -8,8 +8,12 @@
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
 #include <linux/seq_file.h>
+#include <linux/spinlock.h>
 
 #include "gmem_internal.h"
+
+/* A VM may have several files, each with locks of its own. */
+static DEFINE_SPINLOCK(vm_stat_lock);
 
 /* What the pages of one extent are, in numbers. */
 struct extent_use {
@@ -87,8 +91,44 @@ void kvm_gmem_count_changes(struct inode *inode,
 	/* The VM may be gone while the file lives. */
 	if (!kvm)
 		return;
+
+	guard(spinlock)(&vm_stat_lock);
 	kvm->stat.generic.gmem_splits += changes->splits;
 	kvm->stat.generic.gmem_merges += changes->merges;
+}
+
+static void count_for_vm(struct kvm_vm_stat_generic *stat, int err,
+			 u64 duration_ns)
+{
+	guard(spinlock)(&vm_stat_lock);
+	switch (err) {
+	case 0:
+		stat->gmem_converts++;
+		KVM_STATS_LOG_HIST_UPDATE(stat->gmem_convert_ns, duration_ns);
+		break;
+	case -EAGAIN:
+		stat->gmem_convert_eagain++;
+		break;
+	case -ENOMEM:
+		stat->gmem_convert_enomem++;
+		break;
+	}
+}
+
+static void count_for_file(struct hugetlb_gmem *hugetlb, int err,
+			   pgoff_t error_index)
+{
+	switch (err) {
+	case 0:
+		hugetlb_gmem_count_event(hugetlb, HUGETLB_GMEM_CONVERTS, 1);
+		break;
+	case -EAGAIN:
+		hugetlb_gmem_count_eagain(hugetlb, (loff_t)error_index << PAGE_SHIFT);
+		break;
+	case -ENOMEM:
+		hugetlb_gmem_count_event(hugetlb, HUGETLB_GMEM_CONVERT_ENOMEM, 1);
+		break;
+	}
 }
 
 /**
@@ -103,29 +143,10 @@ void kvm_gmem_count_convert(struct kvm *kvm, struct inode *inode, int err,
 			    pgoff_t error_index, u64 duration_ns)
 {
 	struct hugetlb_gmem *hugetlb = kvm_gmem_state(inode)->hugetlb;
-	struct kvm_vm_stat_generic *stat = &kvm->stat.generic;
 
-	switch (err) {
-	case 0:
-		stat->gmem_converts++;
-		KVM_STATS_LOG_HIST_UPDATE(stat->gmem_convert_ns, duration_ns);
-		if (hugetlb)
-			hugetlb_gmem_count_event(hugetlb,
-						 HUGETLB_GMEM_CONVERTS, 1);
-		break;
-	case -EAGAIN:
-		stat->gmem_convert_eagain++;
-		if (hugetlb)
-			hugetlb_gmem_count_eagain(hugetlb,
-						  (loff_t)error_index << PAGE_SHIFT);
-		break;
-	case -ENOMEM:
-		stat->gmem_convert_enomem++;
-		if (hugetlb)
-			hugetlb_gmem_count_event(hugetlb,
-						 HUGETLB_GMEM_CONVERT_ENOMEM, 1);
-		break;
-	}
+	count_for_vm(&kvm->stat.generic, err, duration_ns);
+	if (hugetlb)
+		count_for_file(hugetlb, err, error_index);
 }
 
 void kvm_gmem_show_fdinfo(struct seq_file *m, struct file *file)

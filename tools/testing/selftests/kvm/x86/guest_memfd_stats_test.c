@@ -21,6 +21,7 @@
 #define SYSFS		"/sys/kernel/mm/hugetlb_gmem/"
 #define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define NEVER		(3600 * 1000)
+#define NR_AT_ONCE	2000
 #define BLOCK_PAGES	(SZ_2M / PAGE_SIZE)
 #define PAGE_KB		(PAGE_SIZE / SZ_1K)
 #define BLOCK_KB	(SZ_2M / SZ_1K)
@@ -372,6 +373,35 @@ TEST_F_TIMEOUT(guest_memfd_stats, vm_stats, GMEM_TIMEOUT)
 	for (i = 0; i < ARRAY_SIZE(hist); i++)
 		sum += hist[i];
 	TEST_ASSERT_EQ(sum, 10);
+}
+
+static void *convert_often(void *data)
+{
+	int fd = *(int *)data;
+	u64 i, offset;
+
+	for (i = 0; i < NR_AT_ONCE; i++)
+		TEST_ASSERT(!gmem_set_attributes(fd, 0, PAGE_SIZE,
+						 i % 2 ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0, 0,
+						 &offset), "Conversion %lu failed", i);
+	return NULL;
+}
+
+/* Files of one VM share its counters, and no lock of their own. */
+TEST_F_TIMEOUT(guest_memfd_stats, vm_stats_of_two, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+	pthread_t thread;
+	u64 value;
+	int other;
+
+	other = gmem_create(g->vm, SZ_2M, g->config.flags, 0);
+	kvm_pthread_create(&thread, NULL, convert_often, &other);
+	convert_often(&g->fd);
+	kvm_pthread_join(thread, NULL);
+	kvm_close(other);
+	kvm_get_stat(&g->vm->stats, "gmem_converts", &value, 1);
+	TEST_ASSERT_EQ(value, 2 * NR_AT_ONCE);
 }
 
 static void set_commit_delay(unsigned int ms)
