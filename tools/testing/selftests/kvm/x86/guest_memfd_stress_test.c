@@ -208,9 +208,10 @@ static void ring(int signal)
 {
 }
 
-static void set_alarm_clock(void)
+/* Off while anything but wait() runs: the kernel stops resizing a pool for it. */
+static void set_alarm_clock(u32 seconds)
 {
-	struct itimerval timer = { { PROGRESS_SECONDS }, { PROGRESS_SECONDS } };
+	struct itimerval timer = { { seconds }, { seconds } };
 	struct sigaction action = { .sa_handler = ring };
 
 	TEST_ASSERT(!sigaction(SIGALRM, &action, NULL) && !setitimer(ITIMER_REAL, &timer, NULL),
@@ -223,6 +224,7 @@ static int wait_for_all(const struct stress_config *c, pid_t pid)
 	int status, result = 0;
 	pid_t gone;
 
+	set_alarm_clock(PROGRESS_SECONDS);
 	for (;;) {
 		gone = wait(&status);
 		if (gone == pid)
@@ -230,12 +232,14 @@ static int wait_for_all(const struct stress_config *c, pid_t pid)
 		if (gone >= 0)
 			continue;
 		if (errno == ECHILD)
-			return result;
+			break;
 		TEST_ASSERT(errno == EINTR, "wait(), errno: %d", errno);
 		ksft_print_msg("seed %u, %u operations begun, round %u\n", c->seed,
 			       shared->nr_begun, shared->round);
 		report_current(c);
 	}
+	set_alarm_clock(0);
+	return result;
 }
 
 /* Changes when the kernel first warns. */
@@ -529,7 +533,6 @@ int main(int argc, char **argv)
 	TEST_ASSERT(!prctl(PR_SET_CHILD_SUBREAPER, 1), "prctl(), errno: %d", errno);
 	set_up_cgroups();
 	set_up_sockets();
-	set_alarm_clock();
 	disk = gmem_disk_open(DISK_NSEC);
 	hugetlb_pool_require(SZ_2M, 8);
 	hugetlb_pool_require(SZ_1G, 2);
