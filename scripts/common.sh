@@ -76,3 +76,8 @@ kernel_env() {
 	unset KBUILD_OUTPUT KBUILD_EXTMOD ARCH CROSS_COMPILE MAKEFLAGS MAKELEVEL MFLAGS
 	mkdir -p "$CCACHE_DIR"
 }
+
+# Kernel code in files of our own, tests in the kernel among it.
+our_files() {
+	(cd "$top" && git ls-files -co --exclude-standard -- 'mm/*.c' 'virt/*.c' 'arch/*.c' 'lib/*.c')
+}

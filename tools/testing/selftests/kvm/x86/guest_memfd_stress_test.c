@@ -41,7 +41,7 @@
 #define NR_SHORTER	40
 /* From so many operations on, each kind must have been done. */
 #define NR_FOR_ALL	10000
-/* Odds, of each as many parts of the hash of the seed as there are below. */
+/* Of all lives, one in so many. */
 #define KILL_ONE_IN	6
 #define NO_DELAY_ONE_IN	2
 #define MERGE_DELAY_MS	5
