@@ -333,16 +333,30 @@ static void convert_all_ways(struct transaction *t)
 		      t->first * PAGE_SIZE, t->nr * PAGE_SIZE);
 }
 
-TEST_F_TIMEOUT(guest_memfd_transaction, fail_commit, GMEM_TIMEOUT)
+/* Return how often memory was asked for after the point of no return. */
+static u64 convert_failing_commit(struct transaction *t)
 {
-	struct transaction *t = &self->t;
-	u64 nr;
-
 	gmem_set_tags(&t->g, t->first, 1, 2);
 	gmem_set_tags(&t->g, middle_page(t), 1, 2);
 	gmem_fail_commit_arm();
 	convert_all_ways(t);
-	nr = gmem_fail_commit_disarm();
+	return gmem_fail_commit_disarm();
+}
+
+/*
+ * SLUB asks for an empty sheaf when a node of a maple tree is freed and there
+ * happens to be none; it can do without.  What conversions ask for they ask for
+ * each time.
+ */
+TEST_F_TIMEOUT(guest_memfd_transaction, fail_commit, GMEM_TIMEOUT)
+{
+	struct transaction *t = &self->t;
+	int tries = 4;
+	u64 nr;
+
+	do
+		nr = convert_failing_commit(t);
+	while (nr && --tries);
 	TEST_ASSERT(!nr, "Memory was asked for %lu times after the point of no return", nr);
 	TEST_ASSERT(!gmem_sept_stat(&t->g, "sept_violations"), "Violations");
 }
