@@ -685,9 +685,7 @@ pgoff_t hugetlb_gmem_find_pinned(struct hugetlb_gmem_extent *extent,
 		nr = layout_folio_pages(extent->layout, i);
 		first = round_down(i, nr);
 		folio = (struct folio *)(extent->page + first);
-		/* Whoever has locked it may have given his reference away. */
-		if (folio_ref_count(folio) != nr + folio_mapcount(folio) ||
-		    folio_test_locked(folio))
+		if (!hugetlb_gmem_folio_idle(folio, nr + folio_mapcount(folio)))
 			return extent->index + i;
 	}
 	return ULONG_MAX;

@@ -43,6 +43,16 @@ static inline unsigned long layout_part_pages(const u8 *layout,
 	return max(layout_folio_pages(layout, offset), HUGETLB_GMEM_BLOCK_PAGES);
 }
 
+/*
+ * Has nobody more than @refs references?  Whoever has locked a folio may have given
+ * his away, as faults of other kinds of files do to the page table entry: it must
+ * stay what it is until it is unlocked.
+ */
+static inline bool hugetlb_gmem_folio_idle(struct folio *folio, unsigned long refs)
+{
+	return folio_ref_count(folio) == refs && !folio_test_locked(folio);
+}
+
 static inline void hugetlb_gmem_get(struct hugetlb_gmem *gmem)
 {
 	kref_get(&gmem->kref);

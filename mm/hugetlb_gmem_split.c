@@ -79,16 +79,11 @@ steps_end(const struct hugetlb_gmem_relayout *relayout)
 	return relayout->steps + relayout->nr_steps;
 }
 
-/*
- * Whoever has locked a folio may have given his reference away, as faults of other
- * kinds of files do to the page table entry.  It must stay what it is until it is
- * unlocked.
- */
 static bool freeze_folio(struct folio *folio, unsigned long nr)
 {
 	if (!folio_ref_freeze(folio, nr))
 		return false;
-	/* Nobody can lock it now. */
+	/* As in hugetlb_gmem_folio_idle(); nobody can lock it now. */
 	if (likely(!folio_test_locked(folio)))
 		return true;
 
@@ -714,12 +709,10 @@ bool hugetlb_gmem_block_idle(struct hugetlb_gmem_extent *extent,
 			     unsigned int block)
 {
 	unsigned long start = (unsigned long)block << HUGETLB_GMEM_BLOCK_ORDER;
-	struct folio *folio;
 	unsigned long i;
 
 	for (i = start; i < start + HUGETLB_GMEM_BLOCK_PAGES; i++) {
-		folio = extent_folio(extent, i);
-		if (folio_ref_count(folio) != 1 || folio_test_locked(folio))
+		if (!hugetlb_gmem_folio_idle(extent_folio(extent, i), 1))
 			return false;
 	}
 	return true;
