@@ -37,6 +37,9 @@
 #define NR_WAITS	300
 #define WAIT_US		10000
 #define PROGRESS_SECONDS	20
+#define ALARM_SECONDS	4
+/* Lives with the same seed, each of which has lost a vCPU. */
+#define NR_AGAIN	5
 /* To look for a shorter way to the same failure. */
 #define NR_SHORTER	40
 /* From so many operations on, each kind must have been done. */
@@ -218,13 +221,35 @@ static void set_alarm_clock(u32 seconds)
 		    "No timer, errno: %d", errno);
 }
 
+/* If nothing has begun since the last time, have vCPUs that run be looked at. */
+static void look_at_vcpus(pid_t pid, u32 *nr_begun)
+{
+	u32 i, now = READ_ONCE(shared->nr_begun);
+	pid_t tid;
+
+	for (i = 0; now == *nr_begun && i < STRESS_NR_THREADS; i++) {
+		tid = READ_ONCE(shared->running[i]);
+		if (tid)
+			tgkill(pid, tid, STRESS_SIGNAL);
+	}
+	*nr_begun = now;
+}
+
+static void report_life(const struct stress_config *c)
+{
+	ksft_print_msg("seed %u, %u operations begun, round %u\n", c->seed, shared->nr_begun,
+		       shared->round);
+	report_current(c);
+}
+
 /* Return the status of the life's process, with all its children gone. */
 static int wait_for_all(const struct stress_config *c, pid_t pid)
 {
+	u32 alarms = 0, nr_begun = 0;
 	int status, result = 0;
 	pid_t gone;
 
-	set_alarm_clock(PROGRESS_SECONDS);
+	set_alarm_clock(ALARM_SECONDS);
 	for (;;) {
 		gone = wait(&status);
 		if (gone == pid)
@@ -234,9 +259,9 @@ static int wait_for_all(const struct stress_config *c, pid_t pid)
 		if (errno == ECHILD)
 			break;
 		TEST_ASSERT(errno == EINTR, "wait(), errno: %d", errno);
-		ksft_print_msg("seed %u, %u operations begun, round %u\n", c->seed,
-			       shared->nr_begun, shared->round);
-		report_current(c);
+		look_at_vcpus(pid, &nr_begun);
+		if (++alarms % (PROGRESS_SECONDS / ALARM_SECONDS) == 0)
+			report_life(c);
 	}
 	set_alarm_clock(0);
 	return result;
@@ -257,6 +282,8 @@ enum outcome {
 	FAILED,
 	/* Whatever is done next will find it, too. */
 	LEFT_TRACES,
+	/* By the emulator. */
+	LOST_VCPU,
 };
 
 static pid_t start(const struct stress_config *c)
@@ -264,6 +291,7 @@ static pid_t start(const struct stress_config *c)
 	pid_t pid;
 
 	memset(shared->current, -1, sizeof(shared->current));
+	memset(shared->running, 0, sizeof(shared->running));
 	shared->nr_begun = 0;
 	shared->round = 0;
 	shared->nr_cgroups = 0;
@@ -283,7 +311,7 @@ static pid_t start(const struct stress_config *c)
 	return pid;
 }
 
-static enum outcome live(const struct stress_config *c)
+static enum outcome live_once(const struct stress_config *c)
 {
 	int status = wait_for_all(c, start(c)), expected = c->kill_at < c->nr_ops ? SIGKILL : 0;
 	u64 now = read_tainted();
@@ -294,7 +322,21 @@ static enum outcome live(const struct stress_config *c)
 	}
 	if (!check_cgroups() || !check_counters())
 		return LEFT_TRACES;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == STRESS_LOST_VCPU)
+		return LOST_VCPU;
 	return status == expected ? GOOD : FAILED;
+}
+
+static enum outcome live(const struct stress_config *c)
+{
+	enum outcome outcome = live_once(c);
+	u32 i;
+
+	for (i = 0; outcome == LOST_VCPU && i < NR_AGAIN; i++) {
+		ksft_print_msg("seed %u once more\n", c->seed);
+		outcome = live_once(c);
+	}
+	return outcome;
 }
 
 static void print_list(const struct stress_config *c)

@@ -7,6 +7,7 @@
 #define SELFTEST_KVM_GUEST_MEMFD_STRESS_H
 
 #include <pthread.h>
+#include <signal.h>
 
 #include "guest_memfd_pins.h"
 
@@ -21,6 +22,9 @@
 #define STRESS_LIST		32
 #define STRESS_NO_PAGE		(-1ul)
 #define STRESS_CGROUP		"/sys/fs/cgroup/stress"
+/* Makes a thread look where its vCPU is, and how a life ends that has lost one. */
+#define STRESS_SIGNAL		SIGUSR1
+#define STRESS_LOST_VCPU	77
 
 enum stress_result {
 	STRESS_DONE,
@@ -40,6 +44,8 @@ struct stress_shared {
 	u64 counts[STRESS_NR_KINDS][STRESS_NR_RESULTS];
 	/* Number of the operation that each thread is at. */
 	s32 current[STRESS_NR_THREADS];
+	/* Its thread ID while its vCPU runs, otherwise 0. */
+	pid_t running[STRESS_NR_THREADS];
 	u32 nr_begun;
 	u32 round;
 	/* Cgroups that there have been, each left for the next. */
@@ -220,6 +226,8 @@ void stress_guest_init(struct stress_thread *t);
 bool stress_guest_may(struct stress_thread *t, u64 page);
 void stress_guest_access(struct stress_thread *t, const u64 *pages, u32 nr,
 			 enum stress_access access, u64 step);
+/* Have STRESS_SIGNAL interrupt KVM_RUN, and nothing else. */
+void stress_catch_signal(void);
 /* Once, and then the guest is of no more use: 0 or an errno. */
 int stress_guest_try(struct stress_thread *t, u64 page);
 void stress_host_access(struct stress_thread *t, u8 *mem, u64 page, bool write);

@@ -74,7 +74,7 @@ struct stress_config stress_config(u32 seed, bool inject)
 	struct stress_config c = { .seed = seed, .inject = inject, .order = ORDER_2M };
 
 	c.nr_pages = NR_EXTENTS_2M << ORDER_2M;
-	if (one_in(&rng, 24)) {
+	if (one_in(&rng, 48)) {
 		c.order = ORDER_1G;
 		c.nr_pages = NR_EXTENTS_1G << ORDER_1G;
 	} else if (one_in(&rng, 12)) {
@@ -613,6 +613,7 @@ void stress_live(const struct stress_config *config, struct stress_shared *share
 	free(cgroup);
 	/* What the program itself needs must not be what fails. */
 	TEST_ASSERT(!mlockall(MCL_CURRENT), "mlockall(), errno: %d", errno);
+	stress_catch_signal();
 	w.config = config;
 	w.shared = shared;
 	w.disk = disk;

@@ -365,8 +365,11 @@ static enum stress_result allocate(struct stress_thread *t)
 	if (kvm_random_bool(&t->rng))
 		fd = kvm_dup(w->fd);
 	stress_inject(t, true);
-	ret = fallocate(fd, FALLOC_FL_KEEP_SIZE, r.first * PAGE_SIZE, r.nr * PAGE_SIZE);
-	ret = ret ? errno : 0;
+	do {
+		/* A ring that has been closed interrupts, some time later. */
+		ret = fallocate(fd, FALLOC_FL_KEEP_SIZE, r.first * PAGE_SIZE,
+				r.nr * PAGE_SIZE) ? errno : 0;
+	} while (ret == EINTR);
 	stress_inject(t, false);
 	if (fd != w->fd)
 		kvm_close(fd);
