@@ -363,6 +363,13 @@ static u32 nr_selected(const struct stress_config *c)
 	return nr;
 }
 
+/* A life that is repeated gets no further: it may be killed before, not after. */
+static void end_with_selected(struct stress_config *c)
+{
+	for (c->nr_ops = STRESS_LIFE; c->nr_ops && !c->selected[c->nr_ops - 1]; c->nr_ops--)
+		;
+}
+
 /* The same without @nr of the operations selected, from the @from-th on. */
 static struct stress_config without(const struct stress_config *c, u32 from, u32 nr)
 {
@@ -373,6 +380,7 @@ static struct stress_config without(const struct stress_config *c, u32 from, u32
 		if (c->selected[i] && at++ - from < nr)
 			less.selected[i] = false;
 	}
+	end_with_selected(&less);
 	return less;
 }
 
@@ -405,7 +413,7 @@ static void report_failure(struct stress_config *c, enum outcome outcome)
 		       c->flags, c->sept ? ", S-EPT" : "", c->poison ? ", poison" : "");
 	report_current(c);
 	/* Nobody has got further than this. */
-	for (i = (shared->round + 1) * STRESS_ROUND; i < STRESS_LIFE; i++)
+	for (i = min_t(u32, c->nr_ops, (shared->round + 1) * STRESS_ROUND); i < STRESS_LIFE; i++)
 		c->selected[i] = false;
 	ksft_print_msg("to repeat: make test T=%s SEED=%u OPS=", name ?: "stress", c->seed);
 	print_list(c);
@@ -432,6 +440,7 @@ static void select_list(struct stress_config *c, const char *list)
 		while (first <= last)
 			c->selected[first++] = true;
 	} while (*at++);
+	end_with_selected(c);
 }
 
 static void report_progress(const struct request *r, u32 lives, u32 done, time_t start)
