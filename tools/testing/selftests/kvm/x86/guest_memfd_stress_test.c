@@ -43,7 +43,7 @@
 /* To look for a shorter way to the same failure. */
 #define NR_SHORTER	40
 /* From so many operations on, each kind must have been done. */
-#define NR_FOR_ALL	10000
+#define NR_FOR_ALL	20000
 /* Of all lives, one in so many. */
 #define KILL_ONE_IN	6
 #define NO_DELAY_ONE_IN	2

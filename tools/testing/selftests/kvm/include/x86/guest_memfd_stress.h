@@ -19,7 +19,7 @@
 #define STRESS_NR_CUTS		12
 #define STRESS_NR_PINS		4
 #define STRESS_NR_EXTENTS	8
-#define STRESS_LIST		32
+#define STRESS_LIST		12
 #define STRESS_NO_PAGE		(-1ul)
 #define STRESS_CGROUP		"/sys/fs/cgroup/stress"
 /* Makes a thread look where its vCPU is, and how a life ends that has lost one. */

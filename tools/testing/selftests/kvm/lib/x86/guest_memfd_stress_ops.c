@@ -24,9 +24,9 @@
 #define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 /* A page is held for a moment, not for so many attempts. */
 #define NR_AGAIN	100000
-#define NR_HOST		8
-#define NR_WRITES	16
-#define NR_PRE_FAULT	64
+#define NR_HOST		4
+#define NR_WRITES	8
+#define NR_PRE_FAULT	32
 #define NR_FLAGS	512
 #define MEMORY_DIR	"/sys/devices/system/memory/"
 
