@@ -437,9 +437,14 @@ bool __kvm_sept_emul_remove(struct kvm *kvm, const struct kvm_gfn_range *range,
 	if (!is_mapped(&leaf))
 		return false;
 
-	/* All of a memslot that is being deleted goes. */
-	if (!(range->attr_filter & KVM_FILTER_PRIVATE) &&
-	    !(range->slot->flags & KVM_MEMSLOT_INVALID))
+	/*
+	 * All of a memslot that is being deleted goes.  It has no file that would
+	 * tell private from shared, so that a notifier may be the first to get here.
+	 */
+	if (range->slot->flags & KVM_MEMSLOT_INVALID)
+		return !remove_leaf(kvm, &leaf);
+
+	if (!(range->attr_filter & KVM_FILTER_PRIVATE))
 		violation(kvm, leaf.gfn, leaf.level, "REMOVE as if shared");
 	else if (!is_within(&leaf, range))
 		remove_part(kvm, &leaf, range);

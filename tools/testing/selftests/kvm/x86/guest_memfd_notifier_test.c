@@ -6,6 +6,7 @@
  *
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -14,6 +15,7 @@
 
 #define BLOCK_PAGES	(SZ_2M / PAGE_SIZE)
 #define READ_WRITE	(PROT_READ | PROT_WRITE)
+#define NR_DELETED	50
 
 FIXTURE(guest_memfd_notifier)
 {
@@ -226,6 +228,47 @@ TEST_F_TIMEOUT(guest_memfd_notifier, all_shared, GMEM_TIMEOUT)
 	gmem_host_check(g, 3, GMEM_STEP_ALL);
 	call_all(s, &half, 1);
 	check_host(s, &half);
+}
+
+struct discarder {
+	u8 *mem;
+	bool stop;
+};
+
+/* Parts of two blocks, so that no leaf is wholly in there. */
+static void *discard_parts(void *data)
+{
+	struct discarder *d = data;
+
+	while (!READ_ONCE(d->stop))
+		kvm_madvise(d->mem + (BLOCK_PAGES - 20) * PAGE_SIZE, 300 * PAGE_SIZE,
+			    MADV_DONTNEED);
+	return NULL;
+}
+
+/* While a slot is being deleted it is there, but no longer knows its file. */
+TEST_F_TIMEOUT(guest_memfd_notifier, slot_deleted, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->s.g;
+	struct discarder d = { .mem = g->shared };
+	u64 size = g->nr_pages * PAGE_SIZE;
+	struct gmem_sept sept;
+	pthread_t thread;
+	int i;
+
+	kvm_pthread_create(&thread, NULL, discard_parts, &d);
+	for (i = 0; i < NR_DELETED; i++) {
+		vm_set_user_memory_region2(g->vm, GMEM_SLOT, 0, GMEM_GPA, 0, NULL, 0, 0);
+		vm_set_user_memory_region2(g->vm, GMEM_SLOT, KVM_MEM_GUEST_MEMFD, GMEM_GPA,
+					   size, g->shared, g->fd, 0);
+		TEST_ASSERT_EQ(gmem_pre_fault(g, 0, g->nr_pages), 0);
+	}
+	WRITE_ONCE(d.stop, true);
+	kvm_pthread_join(thread, NULL);
+
+	gmem_sept_read(g, &sept);
+	TEST_ASSERT_EQ(sept.violations, 0);
+	gmem_guest_check(g, 0, g->nr_pages, GMEM_STEP_SPREAD);
 }
 
 TEST_HARNESS_MAIN
