@@ -2,7 +2,7 @@
 /*
  * Random operations on guest_memfds by several threads, against a model.
  *
- * Operations come in lives of 960: a process with a VM and one file, which ends
+ * Operations come in lives of 1920: a process with a VM and one file, which ends
  * in one of many ways, or is killed in the midst of it.  Each life has its seed,
  * one more than that of the life before it; and when it is over, all counters of
  * the pools must be what they were, no huge page be charged to a cgroup, and the
@@ -590,11 +590,13 @@ int main(int argc, char **argv)
 	nr_2m = hugetlb_pool_get(-1, SZ_2M, "nr_hugepages");
 	hugetlb_counters_read(&counters);
 	tainted = read_tainted();
+	stress_trace_shutdowns(true);
 	if (r.inject)
 		set_faults(true);
 	good = run_all(&r);
 	if (r.inject)
 		set_faults(false);
+	stress_trace_shutdowns(false);
 	gmem_disk_close(disk);
 	cg_destroy(STRESS_CGROUP);
 	ksft_test_result(good, "stress\n");

@@ -13,7 +13,7 @@
 
 #define STRESS_NR_THREADS	3
 /* Operations of all threads between two quiet points, and in a life. */
-#define STRESS_ROUND		(STRESS_NR_THREADS * 16)
+#define STRESS_ROUND		(STRESS_NR_THREADS * 32)
 #define STRESS_LIFE		(STRESS_ROUND * 20)
 #define STRESS_NR_SLOTS		3
 #define STRESS_NR_CUTS		12
@@ -226,6 +226,8 @@ void stress_guest_init(struct stress_thread *t);
 bool stress_guest_may(struct stress_thread *t, u64 page);
 void stress_guest_access(struct stress_thread *t, const u64 *pages, u32 nr,
 			 enum stress_access access, u64 step);
+/* Note where vCPUs are that shut down. */
+void stress_trace_shutdowns(bool on);
 /* Have STRESS_SIGNAL interrupt KVM_RUN, and nothing else. */
 void stress_catch_signal(void);
 /* Once, and then the guest is of no more use: 0 or an errno. */

@@ -11,14 +11,20 @@
  */
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "cgroup_util.h"
 #include "guest_memfd_stress.h"
 #include "kselftest.h"
 #include "ucall_common.h"
 
 /* Nobody holds a page, or fails for want of memory, so many times in a row. */
 #define NR_ATTEMPTS	100000
+#define KVM_EXIT_EVENT	"/sys/kernel/tracing/events/kvm/kvm_exit/"
+#define SVM_EXIT_SHUTDOWN "127"
+#define TRACE_SIZE	65536
 
 u64 stress_random_below(struct stress_thread *t, u64 end)
 {
@@ -145,20 +151,42 @@ void stress_catch_signal(void)
 	TEST_ASSERT(!sigaction(STRESS_SIGNAL, &action, NULL), "sigaction(), errno: %d", errno);
 }
 
+void stress_trace_shutdowns(bool on)
+{
+	gmem_write_file(KVM_EXIT_EVENT "filter", on ? "exit_reason == " SVM_EXIT_SHUTDOWN : "0");
+	gmem_write_file(KVM_EXIT_EVENT "enable", on ? "1" : "0");
+}
+
+/* KVM resets a vCPU that shuts down: the trace has where it was. */
+static u64 last_shutdown(void)
+{
+	static char text[TRACE_SIZE];
+	u64 rip = 0;
+	char *at;
+
+	TEST_ASSERT(read_text("/sys/kernel/tracing/trace", text, sizeof(text)) > 0, "No trace");
+	for (at = text; (at = strstr(at, " rip ")); at++)
+		rip = strtoul(at + strlen(" rip "), NULL, 16);
+	return rip;
+}
+
 /*
  * QEMU emulates SVM, and once in some hundred thousand exits the state of the host
  * is what VMRUN leaves in the VMCB: the guest goes on at the instruction after
- * VMRUN, with the host's CR3, and never gets anywhere.  Nothing of what is tested
- * here touches that state.  The guest has no code in the upper half.
+ * VMRUN, with the host's CR3, where it never gets anywhere, or shuts down.  Nothing
+ * of what is tested here touches that state.  The guest has no code in the upper
+ * half.
  */
 static void check_vcpu(struct stress_thread *t)
 {
 	struct kvm_regs regs;
+	u64 rip;
 
 	vcpu_regs_get(t->vcpu, &regs);
-	if (!(regs.rip >> 63))
+	rip = t->vcpu->run->exit_reason == KVM_EXIT_SHUTDOWN ? last_shutdown() : regs.rip;
+	if (!(rip >> 63))
 		return;
-	ksft_print_msg("vCPU %u is at 0x%llx, where the guest has nothing\n", t->id, regs.rip);
+	ksft_print_msg("vCPU %u was at 0x%lx, where the guest has nothing\n", t->id, rip);
 	fflush(stdout);
 	_exit(STRESS_LOST_VCPU);
 }
