@@ -72,10 +72,14 @@ def parameters(args):
 
 
 def _accelerator(args, kvm):
+    # By LA57 in boot_cpu_data KASAN tells where its shadow begins, and identify_cpu()
+    # clears it for a moment: to an interrupt just then all of memory is wild.
+    depth = ",-la57" if args.kernel == "debug" else ""
     if kvm:
-        return ["-accel", "kvm", "-cpu", "host,host-phys-bits=on"]
+        return ["-accel", "kvm", "-cpu", "host,host-phys-bits=on" + depth]
     new = qemu_version() >= MTTCG_VERSION
-    cpu = ["-cpu", "max,phys-bits=46," + NO_BYTE_STRINGS + (",-fsrs,-fzrm" if new else "")]
+    cpu = ["-cpu", "max,phys-bits=46," + NO_BYTE_STRINGS + (",-fsrs,-fzrm" if new else "") +
+           depth]
     if args.icount:
         return ["-accel", "tcg,thread=single", "-icount", "shift=0", "-seed", "1", *cpu]
     return ["-accel", f"tcg,thread={'multi' if new else 'single'}", *cpu]
