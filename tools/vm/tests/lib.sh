@@ -100,7 +100,7 @@ report() {
 }
 
 usage() {
-	echo "$0: $1; usage: $0 [--kernel K] [--list | NAME...]" >&2
+	echo "$0: $1; usage: $0 [--kernel K] [--list | --quick | NAME...]" >&2
 	exit 2
 }
 
@@ -108,7 +108,10 @@ choose() {
 	local name
 
 	chosen=("$@")
-	[ $# -gt 0 ] || mapfile -t chosen < <(tests)
+	case ${1-} in
+	'') mapfile -t chosen < <(tests) ;;
+	--quick) mapfile -t chosen < <(tests | grep -vxF "$slow") ;;
+	esac
 	for name in "${chosen[@]}"; do
 		declare -F "test_$name" >/dev/null || usage "no test '$name'"
 	done
@@ -125,6 +128,7 @@ main() {
 	case ${1-} in
 	--list) tests; return ;;
 	--help) sed -n '3,6s/^# //p' "$0"; return ;;
+	--quick) ;;
 	-*) usage "no option '$1'" ;;
 	esac
 	choose "$@"
