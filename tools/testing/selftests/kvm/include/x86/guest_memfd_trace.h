@@ -9,7 +9,9 @@
 
 /* Record events from now on: "", or "/" and the name of one. */
 void gmem_trace_begin(const char *event);
-/* What has been recorded, to be freed. */
+/* What has been recorded, to be freed; all events, and it goes on. */
+char *gmem_trace_read(void);
+/* The same, and record no more of @event. */
 char *gmem_trace_end(const char *event);
 
 /* Lines of @event that contain @with. */

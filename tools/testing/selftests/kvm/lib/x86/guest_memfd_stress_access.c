@@ -15,8 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cgroup_util.h"
 #include "guest_memfd_stress.h"
+#include "guest_memfd_trace.h"
 #include "kselftest.h"
 #include "ucall_common.h"
 
@@ -24,7 +24,6 @@
 #define NR_ATTEMPTS	100000
 #define KVM_EXIT_EVENT	"/sys/kernel/tracing/events/kvm/kvm_exit/"
 #define SVM_EXIT_SHUTDOWN "127"
-#define TRACE_SIZE	65536
 
 u64 stress_random_below(struct stress_thread *t, u64 end)
 {
@@ -160,13 +159,12 @@ void stress_trace_shutdowns(bool on)
 /* KVM resets a vCPU that shuts down: the trace has where it was. */
 static u64 last_shutdown(void)
 {
-	static char text[TRACE_SIZE];
+	char *at, *trace = gmem_trace_read();
 	u64 rip = 0;
-	char *at;
 
-	TEST_ASSERT(read_text("/sys/kernel/tracing/trace", text, sizeof(text)) > 0, "No trace");
-	for (at = text; (at = strstr(at, " rip ")); at++)
+	for (at = trace; (at = strstr(at, " rip ")); at++)
 		rip = strtoul(at + strlen(" rip "), NULL, 16);
+	free(trace);
 	return rip;
 }
 

@@ -32,14 +32,19 @@ void gmem_trace_begin(const char *event)
 	set_event(event, true);
 }
 
-char *gmem_trace_end(const char *event)
+char *gmem_trace_read(void)
 {
 	char *trace = malloc(TRACE_SIZE);
 
 	TEST_ASSERT(trace, "Out of memory");
-	set_event(event, false);
 	TEST_ASSERT(read_text(TRACING "trace", trace, TRACE_SIZE) > 0, "No trace");
 	return trace;
+}
+
+char *gmem_trace_end(const char *event)
+{
+	set_event(event, false);
+	return gmem_trace_read();
 }
 
 u64 gmem_trace_count(const char *trace, const char *event, const char *with)
