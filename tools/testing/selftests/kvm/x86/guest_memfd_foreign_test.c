@@ -325,24 +325,13 @@ TEST_F_TIMEOUT(guest_memfd_foreign, dead_vm, GMEM_TIMEOUT)
 	TEST_ASSERT_EQ(gmem_blocks(g->fd), 0);
 }
 
-static void delete_slot(struct gmem_vm *g)
-{
-	vm_set_user_memory_region2(g->vm, GMEM_SLOT, 0, GMEM_GPA, 0, NULL, 0, 0);
-}
-
-static void add_slot(struct gmem_vm *g)
-{
-	vm_set_user_memory_region2(g->vm, GMEM_SLOT, KVM_MEM_GUEST_MEMFD, GMEM_GPA,
-				   SIZE, g->shared, g->fd, 0);
-}
-
 /* Contents and attributes are the file's, and survive its memslot. */
 TEST_F_TIMEOUT(guest_memfd_foreign, without_slot, GMEM_TIMEOUT)
 {
 	struct foreign *f = &self->foreign;
 	struct gmem_vm *g = &f->g;
 
-	delete_slot(g);
+	gmem_delete_slot(g);
 	/* Attributes of the VM say that there is private memory. */
 	TEST_ASSERT_EQ(gmem_pre_fault(g, 0, 1), gmem_vm_wide_attributes() ? EFAULT : ENOENT);
 	TEST_ASSERT_EQ(gmem_blocks(g->fd), SIZE / 512);
@@ -353,7 +342,7 @@ TEST_F_TIMEOUT(guest_memfd_foreign, without_slot, GMEM_TIMEOUT)
 	}
 	kvm_fallocate(g->fd, PUNCH, (BLOCK_PAGES + 2) * PAGE_SIZE, PAGE_SIZE);
 	gmem_set_tags(g, BLOCK_PAGES + 2, 1, 0);
-	add_slot(g);
+	gmem_add_slots(g);
 	gmem_guest_check(g, BLOCK_PAGES - 8, 16, GMEM_STEP_ALL);
 }
 

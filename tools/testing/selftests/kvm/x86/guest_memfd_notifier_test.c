@@ -251,16 +251,14 @@ TEST_F_TIMEOUT(guest_memfd_notifier, slot_deleted, GMEM_TIMEOUT)
 {
 	struct gmem_vm *g = &self->s.g;
 	struct discarder d = { .mem = g->shared };
-	u64 size = g->nr_pages * PAGE_SIZE;
 	struct gmem_sept sept;
 	pthread_t thread;
 	int i;
 
 	kvm_pthread_create(&thread, NULL, discard_parts, &d);
 	for (i = 0; i < NR_DELETED; i++) {
-		vm_set_user_memory_region2(g->vm, GMEM_SLOT, 0, GMEM_GPA, 0, NULL, 0, 0);
-		vm_set_user_memory_region2(g->vm, GMEM_SLOT, KVM_MEM_GUEST_MEMFD, GMEM_GPA,
-					   size, g->shared, g->fd, 0);
+		gmem_delete_slot(g);
+		gmem_add_slots(g);
 		TEST_ASSERT_EQ(gmem_pre_fault(g, 0, g->nr_pages), 0);
 	}
 	WRITE_ONCE(d.stop, true);

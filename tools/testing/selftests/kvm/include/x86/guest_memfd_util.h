@@ -203,6 +203,10 @@ void gmem_convert(struct gmem_vm *g, u64 page, u64 nr, bool to_private);
 /* While others look at the pages; return how often it had to be repeated. */
 u64 gmem_convert_patiently(struct gmem_vm *g, u64 page, u64 nr, bool to_private);
 
+/* The memslots of the file's memory, as they are at first; and without the first. */
+void gmem_add_slots(struct gmem_vm *g);
+void gmem_delete_slot(struct gmem_vm *g);
+
 /* Stage 2.  gmem_pre_fault() returns 0 or an errno. */
 int gmem_pre_fault(struct gmem_vm *g, u64 page, u64 nr);
 void gmem_leaves_raw(struct gmem_vm *g, struct gmem_leaves *leaves);

@@ -329,13 +329,18 @@ static void gmem_add_slot(struct gmem_vm *g, u32 slot, u64 offset, u64 size)
 				   g->fd, offset);
 }
 
-static void gmem_add_slots(struct gmem_vm *g)
+void gmem_add_slots(struct gmem_vm *g)
 {
 	u64 size = g->config.size, second = g->config.second_slot;
 
 	gmem_add_slot(g, GMEM_SLOT, 0, second ? : size);
 	if (second)
 		gmem_add_slot(g, GMEM_SECOND_SLOT, second, size - second);
+}
+
+void gmem_delete_slot(struct gmem_vm *g)
+{
+	vm_set_user_memory_region2(g->vm, GMEM_SLOT, 0, GMEM_GPA, 0, NULL, 0, 0);
 }
 
 /* All that a guest needs to reach its memory; of a size that goes with it. */
