@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 # Which kernel, and which tests.
 K ?= release
 T ?= *
-export KERNEL_SRC FORCE MSG PATCH SKIP SEED OPS
+export KERNEL_SRC FORCE MSG PATCH SKIP JOBS SEED OPS
 
 # The main job of make run, and the machine it wants.
 MAIN_JOB ?= tools/gmemdemo/gmemdemo
@@ -18,7 +18,8 @@ MAIN_JOB_OPTIONS ?= --kernel release --hugepages 1G=2
 .PHONY: help
 help:
 	@echo 'make run          everything from a bare machine, then the main job'
-	@echo 'make test         the tests for every change (T=name or pattern, T=list, SKIP=pattern)'
+	@echo 'make test         the tests for every change (T=name or pattern, T=list, SKIP=pattern,'
+	@echo '                  JOBS=tests at a time)'
 	@echo '                  T=stress SEED=17 OPS=3-3,40-52 repeats operations of a life that failed'
 	@echo 'make test-long    full counts; resumable; results in scripts/long-results.txt'
 	@echo 'make kernel       build a kernel: K=release (default), debug, stock, kcsan, gcov'
