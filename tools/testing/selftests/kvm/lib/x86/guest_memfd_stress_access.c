@@ -294,12 +294,18 @@ void stress_guest_access(struct stress_thread *t, const u64 *pages, u32 nr,
 
 int stress_guest_try(struct stress_thread *t, u64 page)
 {
+	int error;
+
 	if (!t->waiting)
 		run_until_sync(t);
 	memset(t->guest, 0, sizeof(*t->guest));
 	t->guest->access = STRESS_WRITE;
 	add_page(t, page);
-	return __vcpu_run(t->vcpu) ? errno : 0;
+	do {
+		/* A ring that has been closed interrupts, some time later. */
+		error = __vcpu_run(t->vcpu) ? errno : 0;
+	} while (error == EINTR);
+	return error;
 }
 
 /* The page has memory now, or may have. */
