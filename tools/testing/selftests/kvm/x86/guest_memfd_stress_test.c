@@ -107,8 +107,11 @@ static void set_faults(bool on)
 {
 	u32 i;
 
+	/* A blank takes all functions out again. */
 	if (on)
 		set_functions();
+	else
+		set_fault("fail_function", "inject", " ");
 	for (i = 0; i < ARRAY_SIZE(faults); i++) {
 		set_fault(faults[i], "task-filter", "Y");
 		set_fault(faults[i], "verbose", "0");
