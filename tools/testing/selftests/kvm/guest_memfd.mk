@@ -42,6 +42,7 @@ TEST_GEN_PROGS_x86 += x86/guest_memfd_presplit_errors_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_presplit_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_punch_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_scan_race_test
+TEST_GEN_PROGS_x86 += x86/guest_memfd_shadow_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_split_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_stats_test
 TEST_GEN_PROGS_x86 += x86/guest_memfd_stress_test

@@ -87,6 +87,8 @@ struct gmem_config {
 	bool keeps_pages;
 	/* Nobody runs: no page tables and no model for so much memory. */
 	bool no_guest;
+	/* The guest's page tables map the memory by 4K instead of 2M. */
+	bool guest_maps_4k;
 	/* By default what gmem_guest_run() and the like need. */
 	void (*guest_code)(struct gmem_model *model);
 };

@@ -346,7 +346,8 @@ void gmem_delete_slot(struct gmem_vm *g)
 /* All that a guest needs to reach its memory; of a size that goes with it. */
 static void gmem_add_guest(struct gmem_vm *g)
 {
-	virt_map_level(g->vm, GMEM_GPA, GMEM_GPA, g->config.size, PG_LEVEL_2M);
+	virt_map_level(g->vm, GMEM_GPA, GMEM_GPA, g->config.size,
+		       g->config.guest_maps_4k ? PG_LEVEL_4K : PG_LEVEL_2M);
 	gmem_add_model(g);
 	vcpu_args_set(g->vcpu, 1, GMEM_MODEL_GPA);
 	vcpu_regs_get(g->vcpu, &g->entry);
