@@ -25,6 +25,7 @@
 #include "gmem_stage2.h"
 #include "mmu.h"
 #include "mmu_internal.h"
+#include "spte.h"
 #include "tdp_mmu.h"
 
 /*
@@ -88,6 +89,38 @@ u8 kvm_gmem_clip_mapping_level(struct kvm *kvm,
 	       !level_fits(kvm, slot, gfn, is_private, level))
 		level--;
 	return level;
+}
+
+/**
+ * kvm_gmem_adjust_level - a fault that wants a small leaf finds a larger one
+ * @vcpu: the vCPU
+ * @fault: the fault
+ * @iter: at an SPTE on the way down
+ *
+ * The file says how large a mapping may be before mmu_lock is taken.  A merge since
+ * then lets another vCPU map more; and poison, before it is unmapped, lets this one
+ * map less.  The leaf is right as long as nothing is invalidated.  It is not for a
+ * fault to split it: hardware that owns stage 2 cannot while other vCPUs fault, and
+ * nobody would make it large again.
+ *
+ * Context: mmu_lock held for reading, and RCU.
+ */
+void kvm_gmem_adjust_level(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault,
+			   const struct tdp_iter *iter)
+{
+	if (iter->level <= fault->goal_level || !fault->slot ||
+	    !is_shadow_present_pte(iter->old_spte) ||
+	    !is_last_spte(iter->old_spte, iter->level) ||
+	    !kvm_gmem_slot_is_hugetlb(fault->slot))
+		return;
+
+	/* What the leaf does not allow is to be mapped as usual. */
+	if (!fault->prefetch &&
+	    spte_permission_fault(vcpu->arch.mmu, iter->old_spte, fault))
+		return;
+
+	fault->pfn = round_down(fault->pfn, KVM_PAGES_PER_HPAGE(iter->level));
+	fault->goal_level = iter->level;
 }
 
 /**

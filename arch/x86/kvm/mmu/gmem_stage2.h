@@ -11,10 +11,20 @@
 
 #include "tdp_iter.h"
 
+struct kvm_page_fault;
+
 #ifdef CONFIG_KVM_GUEST_MEMFD_HUGETLB
+void kvm_gmem_adjust_level(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault,
+			   const struct tdp_iter *iter);
 bool kvm_gmem_keep_leaf(struct kvm *kvm, const struct kvm_gfn_range *range,
 			const struct tdp_iter *iter);
 #else
+static inline void kvm_gmem_adjust_level(struct kvm_vcpu *vcpu,
+					 struct kvm_page_fault *fault,
+					 const struct tdp_iter *iter)
+{
+}
+
 static inline bool kvm_gmem_keep_leaf(struct kvm *kvm,
 				      const struct kvm_gfn_range *range,
 				      const struct tdp_iter *iter)

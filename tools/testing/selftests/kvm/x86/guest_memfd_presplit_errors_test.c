@@ -22,6 +22,9 @@
 /* A page that could not be unmapped may be poisoned by a worker. */
 #define NR_LOOKS	3000
 #define LOOK_USEC	10000
+/* Half of the attempts that KVM makes before it unmaps more than a poisoned page. */
+#define NR_UNSPLIT	50
+#define NR_SLOW		10
 
 FIXTURE(guest_memfd_presplit_errors)
 {
@@ -246,6 +249,46 @@ TEST_F_TIMEOUT(guest_memfd_presplit_errors, busy_fault, GMEM_TIMEOUT)
 	gmem_guest_check(&s->g, 0, s->g.nr_pages, GMEM_STEP_SPREAD);
 	gmem_sept_read(&s->g, &sept);
 	TEST_ASSERT_EQ(sept.augs, 1);
+}
+
+/*
+ * As long as the leaf with a poisoned page cannot be split, a fault which needs but a
+ * page of it leaves it alone.  Return how many splits were still to fail: if none,
+ * there may have been no such leaf.
+ */
+static u64 fault_beside_poison(struct gmem_stage2 *s, u64 page)
+{
+	gmem_fail_arm(GMEM_FAIL_DEMOTE, 1, NR_UNSPLIT);
+	gmem_poison(&s->g, page);
+	TEST_ASSERT_EQ(gmem_pre_fault(&s->g, page + 1, 1), 0);
+	return gmem_fail_disarm(GMEM_FAIL_DEMOTE);
+}
+
+TEST_F_TIMEOUT(guest_memfd_presplit_errors, poison, GMEM_TIMEOUT)
+{
+	struct gmem_stage2 *s = &self->s;
+	u64 page, left;
+	int i;
+
+	CREATE(1);
+	/* Poison goes to a page that the host knows; and 1G are too many to lose. */
+	if (!gmem_in_place(&s->g) || variant->order != ORDER_2M)
+		return;
+
+	page = gmem_stage2_middle(s);
+	left = fault_beside_poison(s, page);
+	for (i = 0; !left && i < NR_SLOW; i++) {
+		gmem_stage2_free(s);
+		CREATE(1);
+		left = fault_beside_poison(s, page);
+	}
+	TEST_ASSERT(left, "The leaf was never seen while it could not be split");
+
+	gmem_stage2_unmap(s, page, 1);
+	gmem_stage2_wait(s, "A page is poisoned");
+	TEST_ASSERT_EQ(s->demotes, 1);
+	gmem_guest_check_around(&s->g, page, 1);
+	gmem_stage2_assert(s, "The guest read all other pages");
 }
 
 static void assert_dead(struct gmem_vm *g, u64 page)
