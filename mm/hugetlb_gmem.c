@@ -503,9 +503,10 @@ static void quarantine(struct hugetlb_gmem_extent *extent, struct folio *folio)
 		h->max_huge_pages--;
 	spin_unlock_irq(&hugetlb_lock);
 
-	bitmap_free(extent->poison);
-	extent->poison = NULL;
-	extent->poison_all = false;
+	/* Without a reference it looks like one that is about to be free. */
+	folio_ref_unfreeze(folio, 1);
+	kvfree_rcu_mightsleep(xchg(&extent->poison, NULL));
+	WRITE_ONCE(extent->poison_all, false);
 	pr_warn("%lu kB at pfn %#lx are poisoned and leave the pool\n",
 		huge_page_size(h) / SZ_1K, folio_pfn(folio));
 }

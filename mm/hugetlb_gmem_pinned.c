@@ -98,14 +98,19 @@ void hugetlb_gmem_put_orphan(struct folio *folio)
 static void disown_folio(struct folio *folio, unsigned long nr)
 {
 	const int type = (int)((unsigned int)PGTY_hugetlb_gmem << 24);
+	bool typed;
 
-	if (WARN_ON_ONCE(folio_mapped(folio)) ||
-	    WARN_ON_ONCE(atomic_cmpxchg(&folio->_mapcount, -1, type) != -1))
-		return;
-
+	/* Who dirties the folio for a reference that he has uses its mapping. */
+	folio_lock(folio);
+	typed = !WARN_ON_ONCE(folio_mapped(folio)) &&
+		!WARN_ON_ONCE(atomic_cmpxchg(&folio->_mapcount, -1, type) != -1);
 	/* The type first: without a mapping the folio may look like a driver's. */
-	smp_store_release(&folio->mapping, NULL);
-	folio_put_refs(folio, nr);
+	if (typed)
+		smp_store_release(&folio->mapping, NULL);
+	folio_unlock(folio);
+
+	if (typed)
+		folio_put_refs(folio, nr);
 }
 
 static int count_folios(const struct hugetlb_gmem_extent *extent)

@@ -60,8 +60,7 @@ void hugetlb_gmem_init_poison(struct hugetlb_gmem_extent *extent)
 pgoff_t hugetlb_gmem_find_poison(struct hugetlb_gmem_extent *extent,
 				 pgoff_t start, pgoff_t end)
 {
-	unsigned long *poison = READ_ONCE(extent->poison);
-	unsigned long bit;
+	unsigned long *poison, bit;
 
 	start = max(start, extent->index);
 	end = min(end, extent->index + extent_pages(extent));
@@ -69,6 +68,10 @@ pgoff_t hugetlb_gmem_find_poison(struct hugetlb_gmem_extent *extent,
 		return ULONG_MAX;
 	if (READ_ONCE(extent->poison_all))
 		return start;
+
+	/* The worker looks while the page may be on its way out of the pool. */
+	guard(rcu)();
+	poison = READ_ONCE(extent->poison);
 	if (!poison)
 		return ULONG_MAX;
 

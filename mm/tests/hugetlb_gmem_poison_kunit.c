@@ -58,7 +58,10 @@ static void expect_smaller_pool(struct poison_test *t)
 	gmem_kunit_await_books(test, t->file->hstate, &books);
 	KUNIT_EXPECT_FALSE(test, hugetlb_gmem_owns_pfn(t->pfn));
 	KUNIT_EXPECT_TRUE(test, folio_test_hwpoison(folio));
-	KUNIT_EXPECT_EQ(test, folio_ref_count(folio), 0);
+	/* With HVO it stays a HugeTLB page, for the free ones of which others wait. */
+	KUNIT_ASSERT_EQ(test, folio_ref_count(folio), 1);
+	KUNIT_EXPECT_EQ(test, dissolve_free_hugetlb_folio(folio),
+			folio_test_hugetlb(folio) ? -EBUSY : 0);
 	KUNIT_EXPECT_EQ(test, folio_order(folio), t->file->order);
 }
 
