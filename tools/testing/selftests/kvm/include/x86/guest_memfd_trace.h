@@ -7,7 +7,9 @@
 
 #include <linux/types.h>
 
-/* Record events from now on: "", or "/" and the name of one. */
+/* Forget what has been recorded. */
+void gmem_trace_empty(void);
+/* The same, and record events from now on: "", or "/" and the name of one. */
 void gmem_trace_begin(const char *event);
 /* What has been recorded, to be freed; all events, and it goes on. */
 char *gmem_trace_read(void);

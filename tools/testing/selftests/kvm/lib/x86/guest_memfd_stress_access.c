@@ -152,11 +152,15 @@ void stress_catch_signal(void)
 
 void stress_trace_shutdowns(bool on)
 {
+	gmem_trace_empty();
 	gmem_write_file(KVM_EXIT_EVENT "filter", on ? "exit_reason == " SVM_EXIT_SHUTDOWN : "0");
 	gmem_write_file(KVM_EXIT_EVENT "enable", on ? "1" : "0");
 }
 
-/* KVM resets a vCPU that shuts down: the trace has where it was. */
+/*
+ * KVM resets a vCPU whose processor shuts down: the trace has where it was.  One that
+ * KVM itself shuts down, for a fault while it injects #DF, stays as it is: return 0.
+ */
 static u64 last_shutdown(void)
 {
 	char *at, *trace = gmem_trace_read();
@@ -175,15 +179,17 @@ static u64 last_shutdown(void)
  * of what is tested here touches that state.  The guest has no code in the upper
  * half.
  */
-static void check_vcpu(struct stress_thread *t)
+static u64 check_vcpu(struct stress_thread *t)
 {
 	struct kvm_regs regs;
 	u64 rip;
 
 	vcpu_regs_get(t->vcpu, &regs);
-	rip = t->vcpu->run->exit_reason == KVM_EXIT_SHUTDOWN ? last_shutdown() : regs.rip;
+	rip = t->vcpu->run->exit_reason == KVM_EXIT_SHUTDOWN ? last_shutdown() : 0;
+	if (!rip)
+		rip = regs.rip;
 	if (!(rip >> 63))
-		return;
+		return rip;
 	ksft_print_msg("vCPU %u was at 0x%lx, where the guest has nothing\n", t->id, rip);
 	fflush(stdout);
 	_exit(STRESS_LOST_VCPU);
@@ -209,17 +215,18 @@ static void run_until_sync(struct stress_thread *t)
 	struct kvm_run *run = t->vcpu->run;
 	struct ucall uc;
 	u32 i, error;
+	u64 rip = 0;
 
 	for (i = 0; i < NR_ATTEMPTS; i++) {
 		error = run_once(t);
 		if (error && run_again(t, error))
 			continue;
 		if (error || get_ucall(t->vcpu, &uc) != UCALL_SYNC)
-			check_vcpu(t);
+			rip = check_vcpu(t);
 		TEST_ASSERT(!error, "KVM_RUN: %s, %s at gpa 0x%llx", strerror(error),
 			    exit_reason_str(run->exit_reason), run->memory_fault.gpa);
-		TEST_ASSERT(uc.cmd == UCALL_SYNC, "Guest stopped for %s",
-			    exit_reason_str(run->exit_reason));
+		TEST_ASSERT(uc.cmd == UCALL_SYNC, "Guest stopped for %s at 0x%lx",
+			    exit_reason_str(run->exit_reason), rip);
 		return;
 	}
 	TEST_FAIL("KVM_RUN: still %s", strerror(error));

@@ -25,10 +25,15 @@ static void set_event(const char *event, bool on)
 	gmem_write_file(path, on ? "1" : "0");
 }
 
-void gmem_trace_begin(const char *event)
+void gmem_trace_empty(void)
 {
 	/* Opening it so empties it. */
 	kvm_close(open_path_or_exit(TRACING "trace", O_WRONLY | O_TRUNC));
+}
+
+void gmem_trace_begin(const char *event)
+{
+	gmem_trace_empty();
 	set_event(event, true);
 }
 
