@@ -305,6 +305,7 @@ static struct folio *alloc_folio(struct hugetlb_gmem_extent *extent,
 	struct hugetlb_gmem *gmem = extent->gmem;
 	struct mempolicy_interpreted mpoli =
 		interpret_policy(policy, extent->index >> extent->order);
+	unsigned int pin = current->flags & PF_MEMALLOC_PIN;
 	struct folio *folio;
 
 	/*
@@ -314,8 +315,11 @@ static struct folio *alloc_folio(struct hugetlb_gmem_extent *extent,
 	if (hugepage_subpool_get_pages(gmem->subpool, 1))
 		return ERR_PTR(-ENOSPC);
 
+	/* Wherever the page is, it does not move: who is to pin it may have it. */
+	current->flags &= ~PF_MEMALLOC_PIN;
 	folio = hugetlb_alloc_folio(gmem->hstate, &mpoli, current->mm,
 				    HUGETLB_ALLOC_USE_GLOBAL_RESERVATIONS);
+	current->flags |= pin;
 	if (IS_ERR(folio)) {
 		hugepage_subpool_put_pages(gmem->subpool, 1);
 		return folio;

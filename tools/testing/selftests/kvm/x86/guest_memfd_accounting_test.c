@@ -11,12 +11,15 @@
 #include <stdlib.h>
 
 #include "cgroup_util.h"
+#include "guest_memfd_pins.h"
 #include "guest_memfd_pool.h"
 #include "kvm_test_harness.h"
 
 /* Pages in the pool, and in the file. */
 #define NR_PAGES	2
 #define WAIT_TRIES	300
+/* What might not end may not be interrupted either, except by a signal that kills. */
+#define PIN_TIMEOUT	120
 
 struct pool_test {
 	struct hugetlb_file file;
@@ -354,6 +357,33 @@ TEST_F_TIMEOUT(guest_memfd_cma, use, GMEM_TIMEOUT)
 	expect_cma(NR_PAGES);
 	hugetlb_pool_set(SZ_1G, 0);
 	hugetlb_counters_free(&counters);
+}
+
+/* They do not move, so that a long-term pin can have them; the first touch is its. */
+TEST_F_TIMEOUT(guest_memfd_cma, pin, PIN_TIMEOUT)
+{
+	struct gmem_config config = {
+		.order = ORDER_1G,
+		.size = SZ_1G,
+		.flags = GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED,
+		.vm_type = KVM_X86_DEFAULT_VM,
+		.no_guest = true,
+	};
+	struct gmem_pin pin = {};
+	struct gmem_vm g;
+
+	if (variant->hugetlbfs)
+		return;
+
+	hugetlb_pool_set(SZ_1G, 1);
+	expect_cma(1);
+	gmem_vm_create(&g, &config);
+	gmem_pin_open(&pin, &gmem_in_ring);
+	pin.ops->take(&pin, gmem_host_page(&g, 3));
+	gmem_pin_check(&pin);
+	pin.ops->drop(&pin);
+	gmem_vm_free(&g);
+	hugetlb_pool_set(SZ_1G, 0);
 }
 
 /* As surplus, they do so without a stay in the pool. */
