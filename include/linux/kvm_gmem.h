@@ -91,6 +91,8 @@ u8 kvm_gmem_clip_mapping_level(struct kvm *kvm,
 			       const struct kvm_memory_slot *slot, u64 gfn,
 			       bool is_private, u8 level);
 u64 kvm_gmem_lpage_alignment(const struct kvm_memory_slot *slot);
+bool kvm_gmem_slot_changed(struct kvm *kvm, const struct kvm_memory_slot *slot,
+			   u64 gfn);
 #else
 #define vm_memory_attributes true
 #define kvm_gmem_lpage_alignment(slot) ((slot)->userspace_addr >> PAGE_SHIFT)
@@ -104,6 +106,13 @@ static inline unsigned long kvm_gmem_get_memory_attributes(struct kvm *kvm,
 static inline bool
 kvm_gmem_range_has_memory_attributes(struct kvm *kvm, u64 start, u64 end,
 				     unsigned long attributes)
+{
+	return false;
+}
+
+static inline bool kvm_gmem_slot_changed(struct kvm *kvm,
+					 const struct kvm_memory_slot *slot,
+					 u64 gfn)
 {
 	return false;
 }

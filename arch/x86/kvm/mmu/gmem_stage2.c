@@ -48,6 +48,33 @@ bool kvm_arch_supports_gmem_attributes(struct kvm *kvm)
 	return kvm_arch_has_private_mem(kvm) && is_software_vm(kvm);
 }
 
+/**
+ * kvm_gmem_slot_changed - is a gfn getting another memslot, or none?
+ * @kvm: the VM
+ * @slot: memslot of @gfn, as a fault has found it, or NULL
+ * @gfn: the gfn of the fault
+ *
+ * With attributes in the file, a memslot that is being deleted does not know them:
+ * its gfns look private, and shared once it is gone.  A fault that finds @gfn to be
+ * of another kind than it was a moment ago has to look again.  That goes for VMs
+ * of which KVM itself says what a fault is; others know it of their hardware.
+ *
+ * Context: kvm->srcu held.
+ *
+ * Return: true if so.
+ */
+bool kvm_gmem_slot_changed(struct kvm *kvm, const struct kvm_memory_slot *slot,
+			   u64 gfn)
+{
+	const struct kvm_memory_slot *now;
+
+	if (vm_memory_attributes || !is_software_vm(kvm))
+		return false;
+
+	now = gfn_to_memslot(kvm, gfn);
+	return !now || now != slot || now->flags & KVM_MEMSLOT_INVALID;
+}
+
 static bool level_fits(struct kvm *kvm, const struct kvm_memory_slot *slot,
 		       gfn_t gfn, bool is_private, u8 level)
 {

@@ -8,15 +8,19 @@
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
 #include <linux/falloc.h>
+#include <pthread.h>
 
 #include "guest_memfd_util.h"
 #include "kvm_test_harness.h"
+#include "ucall_common.h"
 
 #define PRIVATE		KVM_MEMORY_ATTRIBUTE_PRIVATE
 #define ZERO		KVM_SET_MEMORY_ATTRIBUTES2_ZERO
 #define PRESERVE	KVM_SET_MEMORY_ATTRIBUTES2_PRESERVE
 /* No offset in the file is this: it must survive what may not write it. */
 #define UNTOUCHED	0x5a5a5a5a5a5a5a5aull
+#define NR_DELETED	300
+#define NR_READS	100
 
 static void set_up(struct gmem_vm *g, u8 order, u64 flags, u64 *nr_hugepages)
 {
@@ -359,6 +363,71 @@ TEST_F_TIMEOUT(file_attributes, init_shared, GMEM_TIMEOUT)
 	TEST_ASSERT_EQ(gmem_host_access(gmem_host_page(&g, 5), false), BUS_ADRERR);
 	gmem_guest_check(&g, 0, g.nr_pages, GMEM_STEP_SPREAD);
 	self->g = g;
+}
+
+struct reader {
+	struct kvm_vcpu *vcpu;
+	bool stop;
+};
+
+static void guest_read(struct gmem_model *model)
+{
+	int i;
+
+	for (;;) {
+		for (i = 0; i < NR_READS; i++)
+			READ_ONCE(*(u64 *)GMEM_GPA);
+		GUEST_SYNC(0);
+	}
+}
+
+/* Without a slot the memory is a device's, and never is it of the wrong kind. */
+static void *run_reader(void *arg)
+{
+	struct reader *r = arg;
+	struct kvm_run *run = r->vcpu->run;
+	struct ucall uc;
+	int ret;
+
+	while (!READ_ONCE(r->stop)) {
+		ret = __vcpu_run(r->vcpu) ? errno : 0;
+		TEST_ASSERT(!ret, "KVM_RUN: %s, %s", strerror(ret),
+			    exit_reason_str(run->exit_reason));
+		if (run->exit_reason != KVM_EXIT_MMIO)
+			TEST_ASSERT_EQ(get_ucall(r->vcpu, &uc), UCALL_SYNC);
+	}
+	return NULL;
+}
+
+/* While a slot is being deleted it is there, but no longer knows its file. */
+TEST_F_TIMEOUT(file_attributes, slot_deleted, GMEM_TIMEOUT)
+{
+	struct gmem_config config = self->g.config;
+	struct reader r = {};
+	struct gmem_vm g;
+	u64 nr_hugepages;
+	pthread_t thread;
+	int i;
+
+	if (!gmem_has_mmap(&self->g))
+		return;
+
+	if (variant->order)
+		nr_hugepages = hugetlb_pool_require(config.size, 1);
+	config.flags |= GUEST_MEMFD_FLAG_INIT_SHARED;
+	config.guest_code = guest_read;
+	gmem_vm_create(&g, &config);
+	r.vcpu = g.vcpu;
+	kvm_pthread_create(&thread, NULL, run_reader, &r);
+	for (i = 0; i < NR_DELETED; i++) {
+		gmem_delete_slot(&g);
+		gmem_add_slots(&g);
+	}
+	WRITE_ONCE(r.stop, true);
+	kvm_pthread_join(thread, NULL);
+	gmem_vm_free(&g);
+	if (variant->order)
+		hugetlb_pool_set(config.size, nr_hugepages);
 }
 
 /* kvm.vm_memory_attributes=1 */
