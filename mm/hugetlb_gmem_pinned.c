@@ -104,9 +104,10 @@ static void disown_folio(struct folio *folio, unsigned long nr)
 	folio_lock(folio);
 	typed = !WARN_ON_ONCE(folio_mapped(folio)) &&
 		!WARN_ON_ONCE(atomic_cmpxchg(&folio->_mapcount, -1, type) != -1);
-	/* The type first: without a mapping the folio may look like a driver's. */
-	if (typed)
+	if (typed) {
+		/* The type first: without a mapping it may look like a driver's. */
 		smp_store_release(&folio->mapping, NULL);
+	}
 	folio_unlock(folio);
 
 	if (typed)
