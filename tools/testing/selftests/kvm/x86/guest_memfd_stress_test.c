@@ -32,6 +32,7 @@
 #include "cgroup_util.h"
 #include "guest_memfd_sept.h"
 #include "guest_memfd_stress.h"
+#include "guest_memfd_trace.h"
 #include "kselftest.h"
 
 #define NR_WAITS	300
@@ -301,7 +302,8 @@ static pid_t start(const struct stress_config *c)
 	gmem_sept_set(c->sept);
 	gmem_sept_promote(c->promote);
 	gmem_set_merge_delay(c->merge_delay);
-	stress_trace_shutdowns(true);
+	/* An old exit explains nothing. */
+	gmem_trace_empty();
 	fflush(NULL);
 	pid = fork();
 	TEST_ASSERT(pid >= 0, "fork(), errno: %d", errno);
@@ -594,6 +596,7 @@ int main(int argc, char **argv)
 	nr_2m = hugetlb_pool_get(-1, SZ_2M, "nr_hugepages");
 	hugetlb_counters_read(&counters);
 	tainted = read_tainted();
+	stress_trace_shutdowns(true);
 	if (r.inject)
 		set_faults(true);
 	good = run_all(&r);

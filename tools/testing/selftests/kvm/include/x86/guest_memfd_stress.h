@@ -226,7 +226,7 @@ void stress_guest_init(struct stress_thread *t);
 bool stress_guest_may(struct stress_thread *t, u64 page);
 void stress_guest_access(struct stress_thread *t, const u64 *pages, u32 nr,
 			 enum stress_access access, u64 step);
-/* Note where vCPUs are that shut down, from now on. */
+/* Note where vCPUs are that shut down. */
 void stress_trace_shutdowns(bool on);
 /* Have STRESS_SIGNAL interrupt KVM_RUN, and nothing else. */
 void stress_catch_signal(void);

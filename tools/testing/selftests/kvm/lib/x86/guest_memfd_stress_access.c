@@ -152,7 +152,6 @@ void stress_catch_signal(void)
 
 void stress_trace_shutdowns(bool on)
 {
-	gmem_trace_empty();
 	gmem_write_file(KVM_EXIT_EVENT "filter", on ? "exit_reason == " SVM_EXIT_SHUTDOWN : "0");
 	gmem_write_file(KVM_EXIT_EVENT "enable", on ? "1" : "0");
 }
