@@ -27,6 +27,7 @@ bool kvm_gmem_range_has_memory_attributes(struct kvm *kvm, u64 start, u64 end,
 bool kvm_gmem_range_is_uniform(const struct kvm_memory_slot *slot, u64 gfn,
 			       unsigned long nr_pages);
 bool kvm_gmem_slot_is_hugetlb(const struct kvm_memory_slot *slot);
+bool kvm_gmem_slot_is_open(const struct kvm_memory_slot *slot);
 bool kvm_gmem_slot_is_private(const struct kvm_memory_slot *slot, u64 gfn);
 bool kvm_gmem_slot_unmap_failed(const struct kvm_memory_slot *slot, u64 gfn,
 				unsigned long nr_pages);

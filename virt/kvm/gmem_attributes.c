@@ -205,6 +205,19 @@ bool kvm_gmem_slot_is_hugetlb(const struct kvm_memory_slot *slot)
 }
 
 /**
+ * kvm_gmem_slot_is_open - is the file of a memslot open?
+ * @slot: the memslot, with a guest_memfd
+ *
+ * Return: false if the file is being closed, or the memslot being deleted.
+ */
+bool kvm_gmem_slot_is_open(const struct kvm_memory_slot *slot)
+{
+	CLASS(gmem_slot_file, file)(slot);
+
+	return file;
+}
+
+/**
  * kvm_gmem_slot_is_private - is a gfn private, as its memslot's file has it?
  * @slot: the memslot, with a guest_memfd
  * @gfn: the gfn, in @slot

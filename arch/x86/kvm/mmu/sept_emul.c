@@ -438,10 +438,10 @@ bool __kvm_sept_emul_remove(struct kvm *kvm, const struct kvm_gfn_range *range,
 		return false;
 
 	/*
-	 * All of a memslot that is being deleted goes.  It has no file that would
-	 * tell private from shared, so that a notifier may be the first to get here.
+	 * All goes of a memslot that is being deleted, or whose file is being closed.
+	 * No file tells private from shared, so that a notifier may get here first.
 	 */
-	if (range->slot->flags & KVM_MEMSLOT_INVALID)
+	if (!kvm_gmem_slot_is_open(range->slot))
 		return !remove_leaf(kvm, &leaf);
 
 	if (!(range->attr_filter & KVM_FILTER_PRIVATE))

@@ -16,6 +16,9 @@
 #define BLOCK_PAGES	(SZ_2M / PAGE_SIZE)
 #define READ_WRITE	(PROT_READ | PROT_WRITE)
 #define NR_DELETED	50
+/* Memory that nobody uses. */
+#define OTHER_SLOT	(GMEM_SECOND_SLOT + 1)
+#define OTHER_GPA	(64ul * SZ_1G)
 
 FIXTURE(guest_memfd_notifier)
 {
@@ -232,6 +235,8 @@ TEST_F_TIMEOUT(guest_memfd_notifier, all_shared, GMEM_TIMEOUT)
 
 struct discarder {
 	u8 *mem;
+	struct kvm_vm *vm;
+	void *other;
 	bool stop;
 };
 
@@ -266,6 +271,61 @@ TEST_F_TIMEOUT(guest_memfd_notifier, slot_deleted, GMEM_TIMEOUT)
 
 	gmem_sept_read(g, &sept);
 	TEST_ASSERT_EQ(sept.violations, 0);
+	gmem_guest_check(g, 0, g->nr_pages, GMEM_STEP_SPREAD);
+}
+
+/* Who changes memslots holds slots_lock for the most part. */
+static void *change_slots(void *data)
+{
+	struct discarder *d = data;
+
+	while (!READ_ONCE(d->stop)) {
+		vm_set_user_memory_region(d->vm, OTHER_SLOT, 0, OTHER_GPA, PAGE_SIZE,
+					  d->other);
+		vm_set_user_memory_region(d->vm, OTHER_SLOT, 0, OTHER_GPA, 0, NULL);
+	}
+	return NULL;
+}
+
+static void reopen(struct gmem_vm *g)
+{
+	kvm_close(g->fd);
+	gmem_delete_slot(g);
+	g->fd = gmem_create(g->vm, g->config.size, g->config.flags, g->config.order);
+	gmem_add_slots(g);
+}
+
+/*
+ * A file that is being closed waits for slots_lock before it unmaps its memory, and
+ * no longer says which of it is private.
+ */
+TEST_F_TIMEOUT(guest_memfd_notifier, file_closed, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->s.g;
+	struct discarder d = { .mem = g->shared, .vm = g->vm };
+	pthread_t discarder, changer;
+	struct gmem_sept sept;
+	int i;
+
+	/* A mapping would keep the file open. */
+	if (gmem_has_mmap(g))
+		return;
+
+	d.other = kvm_mmap(PAGE_SIZE, READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	kvm_pthread_create(&discarder, NULL, discard_parts, &d);
+	kvm_pthread_create(&changer, NULL, change_slots, &d);
+	for (i = 0; i < NR_DELETED; i++) {
+		TEST_ASSERT_EQ(gmem_pre_fault(g, 0, g->nr_pages), 0);
+		reopen(g);
+	}
+	WRITE_ONCE(d.stop, true);
+	kvm_pthread_join(discarder, NULL);
+	kvm_pthread_join(changer, NULL);
+	kvm_munmap(d.other, PAGE_SIZE);
+
+	gmem_sept_read(g, &sept);
+	TEST_ASSERT_EQ(sept.violations, 0);
+	gmem_set_tags(g, 0, g->nr_pages, 0);
 	gmem_guest_check(g, 0, g->nr_pages, GMEM_STEP_SPREAD);
 }
 
