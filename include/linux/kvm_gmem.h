@@ -36,7 +36,7 @@ u64 kvm_gmem_supported_attributes(struct kvm *kvm);
 u64 kvm_gmem_supported_content_flags(struct kvm *kvm);
 
 int kvm_gmem_prepare_vm_attributes(struct kvm *kvm, u64 start, u64 end);
-void kvm_gmem_finish_vm_attributes(struct kvm *kvm);
+void kvm_gmem_finish_vm_attributes(struct kvm *kvm, u64 start, u64 end);
 
 /**
  * struct kvm_gmem_consumer_ops - what a user of a guest_memfd's memory does
@@ -139,7 +139,8 @@ static inline int kvm_gmem_prepare_vm_attributes(struct kvm *kvm, u64 start,
 	return 0;
 }
 
-static inline void kvm_gmem_finish_vm_attributes(struct kvm *kvm)
+static inline void kvm_gmem_finish_vm_attributes(struct kvm *kvm, u64 start,
+						 u64 end)
 {
 }
 

@@ -195,13 +195,11 @@ bool kvm_gmem_range_is_uniform(const struct kvm_memory_slot *slot, u64 gfn,
  * kvm_gmem_slot_is_hugetlb - is a memslot bound to HugeTLB pages?
  * @slot: the memslot, possibly one that is being created
  *
- * Return: true if so.
+ * Return: true if so; also if the file has been closed since.
  */
 bool kvm_gmem_slot_is_hugetlb(const struct kvm_memory_slot *slot)
 {
-	CLASS(gmem_slot_file, file)(slot);
-
-	return file && kvm_gmem_is_hugetlb(file_inode(file));
+	return slot->flags & KVM_MEMSLOT_GMEM_HUGETLB;
 }
 
 /**

@@ -232,14 +232,29 @@ void kvm_gmem_check_stage2(struct inode *inode,
 /*
  * The same for attributes that are the VM's.  The caller unmaps and stores them,
  * under slots_lock, which keeps the memslots as they are, but not files open: what
- * is begun must not depend on them.
+ * is begun and ended must not depend on them.
+ *
+ * Return the memslot on HugeTLB pages in which a leaf may be on both sides of @gfn.
  */
-static int split_gfn(struct kvm *kvm, gfn_t gfn)
+static struct kvm_memory_slot *hugetlb_slot_around(struct kvm *kvm, gfn_t gfn)
 {
 	struct kvm_memory_slot *slot = gfn_to_memslot(kvm, gfn);
 
-	return slot && kvm_gmem_slot_is_hugetlb(slot) ?
-	       kvm_arch_gmem_split(kvm, slot, gfn) : 0;
+	return slot && kvm_gmem_slot_is_hugetlb(slot) && gfn > slot->base_gfn ?
+	       slot : NULL;
+}
+
+/* With nothing to be split, KVM needs no help. */
+static bool may_split(struct kvm *kvm, gfn_t start, gfn_t end)
+{
+	return hugetlb_slot_around(kvm, start) || hugetlb_slot_around(kvm, end);
+}
+
+static int split_gfn(struct kvm *kvm, gfn_t gfn)
+{
+	struct kvm_memory_slot *slot = hugetlb_slot_around(kvm, gfn);
+
+	return slot ? kvm_arch_gmem_split(kvm, slot, gfn) : 0;
 }
 
 /**
@@ -256,6 +271,9 @@ int kvm_gmem_prepare_vm_attributes(struct kvm *kvm, u64 start, u64 end)
 {
 	int ret;
 
+	if (!may_split(kvm, start, end))
+		return 0;
+
 	begin_gfns(kvm, start, end);
 	ret = split_gfn(kvm, start) ?: split_gfn(kvm, end);
 	if (ret)
@@ -266,10 +284,13 @@ int kvm_gmem_prepare_vm_attributes(struct kvm *kvm, u64 start, u64 end)
 /**
  * kvm_gmem_finish_vm_attributes - let KVM map the gfns again
  * @kvm: the VM
+ * @start: as for kvm_gmem_prepare_vm_attributes(), which succeeded
+ * @end: likewise
  */
-void kvm_gmem_finish_vm_attributes(struct kvm *kvm)
+void kvm_gmem_finish_vm_attributes(struct kvm *kvm, u64 start, u64 end)
 {
-	end_gfns(kvm);
+	if (may_split(kvm, start, end))
+		end_gfns(kvm);
 }
 
 /**

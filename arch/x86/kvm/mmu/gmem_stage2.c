@@ -217,10 +217,13 @@ int kvm_arch_gmem_split(struct kvm *kvm, const struct kvm_memory_slot *slot,
 }
 ALLOW_ERROR_INJECTION(kvm_arch_gmem_split, ERRNO);
 
-/* Do unmappings tell private from shared, although one root maps both? */
+/*
+ * Do unmappings tell private from shared, although one root maps both?  Not when
+ * the file is closed: what goes then is all of the file's, private or not.
+ */
 static bool filters_leaves(const struct kvm_memory_slot *slot)
 {
-	return kvm_slot_has_gmem(slot) &&
+	return kvm_slot_has_gmem(slot) && READ_ONCE(slot->gmem.file) &&
 	       (!vm_memory_attributes || kvm_gmem_slot_is_hugetlb(slot) ||
 		kvm_sept_emul_has_slot(slot));
 }

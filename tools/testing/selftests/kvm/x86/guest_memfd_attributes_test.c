@@ -10,6 +10,7 @@
 #include <linux/falloc.h>
 #include <pthread.h>
 
+#include "guest_memfd_trace.h"
 #include "guest_memfd_util.h"
 #include "kvm_test_harness.h"
 #include "ucall_common.h"
@@ -430,7 +431,6 @@ TEST_F_TIMEOUT(file_attributes, slot_deleted, GMEM_TIMEOUT)
 		hugetlb_pool_set(config.size, nr_hugepages);
 }
 
-/* kvm.vm_memory_attributes=1 */
 /*
  * Attributes of a dying file are freed after a grace period, and that depends on
  * how many there were: the tree's nodes may be full or not.
@@ -454,6 +454,7 @@ TEST_F_TIMEOUT(file_attributes, many_ranges, GMEM_TIMEOUT)
 	}
 }
 
+/* kvm.vm_memory_attributes=1 */
 FIXTURE(vm_attributes)
 {
 	struct gmem_vm g;
@@ -524,6 +525,42 @@ TEST_F_TIMEOUT(vm_attributes, contents, GMEM_TIMEOUT)
 	gmem_convert(g, 4, 1, false);
 	gmem_set_tags(g, 4, 1, 2);
 	gmem_guest_check(g, 0, 16, GMEM_STEP_ALL);
+}
+
+/* How often a conversion has KVM turn faults away. */
+static u64 count_invalidations(struct gmem_vm *g, u64 page, u64 nr, bool to_private)
+{
+	char *trace;
+	u64 count;
+
+	gmem_trace_begin(GMEM_TRACE_PROBE_PATH);
+	gmem_convert(g, page, nr, to_private);
+	trace = gmem_trace_end(GMEM_TRACE_PROBE_PATH);
+	count = gmem_trace_count(trace, GMEM_TRACE_PROBE, "");
+	free(trace);
+	return count;
+}
+
+/*
+ * Once more than KVM does anyway if a leaf may have to be split first.  What it does
+ * anyway is 0 if the compiler has put that function into its caller.
+ */
+TEST_F_TIMEOUT(vm_attributes, invalidations, GMEM_TIMEOUT)
+{
+	struct gmem_vm *g = &self->g;
+	u64 last = g->nr_pages - 1;
+	u64 nr_whole, nr_part;
+
+	gmem_trace_probe("kvm_mmu_invalidate_start");
+	nr_whole = count_invalidations(g, 0, g->nr_pages, false);
+	TEST_ASSERT(nr_whole < 2, "All of a slot: %lu", nr_whole);
+	TEST_ASSERT_EQ(count_invalidations(g, 0, g->nr_pages, true), nr_whole);
+
+	nr_part = nr_whole + !!variant->order;
+	TEST_ASSERT_EQ(count_invalidations(g, 5, 3, false), nr_part);
+	TEST_ASSERT_EQ(count_invalidations(g, 0, 8, true), nr_part);
+	TEST_ASSERT_EQ(count_invalidations(g, last, 1, false), nr_part);
+	gmem_trace_probe(NULL);
 }
 
 /* Add "-f FIXTURE" for the mode, unless the caller chooses what to run. */

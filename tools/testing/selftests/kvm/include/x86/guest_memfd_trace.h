@@ -16,6 +16,14 @@ char *gmem_trace_read(void);
 /* The same, and record no more of @event. */
 char *gmem_trace_end(const char *event);
 
+/*
+ * Make calls of a function of the kernel the event GMEM_TRACE_PROBE, whose path for
+ * the above is GMEM_TRACE_PROBE_PATH; NULL for none.  The event is to be off.
+ */
+#define GMEM_TRACE_PROBE	"probe"
+#define GMEM_TRACE_PROBE_PATH	"_test/" GMEM_TRACE_PROBE
+void gmem_trace_probe(const char *function);
+
 /* Lines of @event that contain @with. */
 u64 gmem_trace_count(const char *trace, const char *event, const char *with);
 

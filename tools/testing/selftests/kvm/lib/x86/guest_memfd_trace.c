@@ -52,6 +52,18 @@ char *gmem_trace_end(const char *event)
 	return gmem_trace_read();
 }
 
+void gmem_trace_probe(const char *function)
+{
+	char probe[128];
+
+	if (function)
+		snprintf(probe, sizeof(probe), "p:guest_memfd" GMEM_TRACE_PROBE_PATH " %s",
+			 function);
+	else
+		snprintf(probe, sizeof(probe), "-:guest_memfd" GMEM_TRACE_PROBE_PATH);
+	gmem_write_file(TRACING "kprobe_events", probe);
+}
+
 u64 gmem_trace_count(const char *trace, const char *event, const char *with)
 {
 	const char *at = trace, *end;
