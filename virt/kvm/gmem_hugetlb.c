@@ -423,17 +423,17 @@ static long allocate(struct inode *inode, loff_t offset, loff_t len)
 	if (offset + len > i_size_read(inode))
 		return -EINVAL;
 
-	filemap_invalidate_lock_shared(inode->i_mapping);
 	for (; !ret && index < end; index += nr) {
-		if (signal_pending(current)) {
-			ret = -EINTR;
-			break;
-		}
+		if (signal_pending(current))
+			return -EINTR;
+
+		/* Faults wait for a conversion that waits for this. */
+		filemap_invalidate_lock_shared(inode->i_mapping);
 		extent = get_filled_extent(inode, index);
 		ret = PTR_ERR_OR_ZERO(extent);
+		filemap_invalidate_unlock_shared(inode->i_mapping);
 		cond_resched();
 	}
-	filemap_invalidate_unlock_shared(inode->i_mapping);
 	return ret;
 }
 
