@@ -233,7 +233,7 @@ int kvm_gmem_plan_ranges(struct kvm_gmem_conversion *conv)
 
 	conv->ranges = hugetlb_gmem_should_fail() ? NULL :
 		       kvmalloc_array(conv->nr_ranges, sizeof(*conv->ranges),
-				      GFP_KERNEL_ACCOUNT);
+				      GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!conv->ranges)
 		return -ENOMEM;
 
