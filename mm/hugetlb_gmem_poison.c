@@ -131,9 +131,10 @@ static int record_poison(unsigned long pfn, unsigned long **bitmap,
 	if (!extent)
 		return -ENOENT;
 
-	known = have_record(extent, nr == extent_pages(extent) ? bitmap : &none) &&
-		test_and_set_bit(pfn - page_to_pfn(extent->page),
-				 extent->poison);
+	known = READ_ONCE(extent->poison_all);
+	if (have_record(extent, nr == extent_pages(extent) ? bitmap : &none))
+		known |= test_and_set_bit(pfn - page_to_pfn(extent->page),
+					  extent->poison);
 	hugetlb_gmem_count_poison(extent);
 	/* Again if known: whoever consumed it now had it mapped still. */
 	queue_poison(extent, surplus);

@@ -136,6 +136,8 @@ static void poison_without_record(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, t.extent->poison_all);
 	expect_poison(&t, nr, 1);
 	KUNIT_EXPECT_EQ(test, hugetlb_gmem_find_poison(t.extent, 0, nr), 0);
+	KUNIT_EXPECT_EQ(test, hugetlb_gmem_memory_failure(t.pfn + 3, 0), -EHWPOISON);
+	expect_poison(&t, nr, 1);
 	close_poisoned(&t);
 }
 
