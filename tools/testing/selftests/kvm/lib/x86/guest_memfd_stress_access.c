@@ -118,6 +118,18 @@ static void guest_code(struct stress_guest *g)
 	}
 }
 
+/* How a guest stopped that should not have. */
+static void print_stop(struct stress_thread *t)
+{
+	char *trace = gmem_trace_read();
+
+	ksft_print_msg("vCPU %u stopped; shutdowns of all vCPUs, in the guest:\n%s", t->id,
+		       trace);
+	free(trace);
+	vcpu_dump(stdout, t->vcpu, 1);
+	fflush(stdout);
+}
+
 /* Is this a reason to try again? */
 static bool run_again(struct stress_thread *t, int error)
 {
@@ -220,8 +232,10 @@ static void run_until_sync(struct stress_thread *t)
 		error = run_once(t);
 		if (error && run_again(t, error))
 			continue;
-		if (error || get_ucall(t->vcpu, &uc) != UCALL_SYNC)
+		if (error || get_ucall(t->vcpu, &uc) != UCALL_SYNC) {
 			rip = check_vcpu(t);
+			print_stop(t);
+		}
 		TEST_ASSERT(!error, "KVM_RUN: %s, %s at gpa 0x%llx", strerror(error),
 			    exit_reason_str(run->exit_reason), run->memory_fault.gpa);
 		TEST_ASSERT(uc.cmd == UCALL_SYNC, "Guest stopped for %s at 0x%lx",

@@ -136,15 +136,17 @@ static enum stress_result trespass(struct stress_thread *t)
 {
 	bool guest = kvm_random_bool(&t->rng) && !t->w->config->poison;
 	u64 page = any_page(t);
+	bool refused = false;
 
 	if (guest && !stress_guest_may(t, page))
 		return STRESS_SKIPPED;
 	if (guest)
 		stress_guest_access(t, &page, 1, STRESS_TOUCH, 0);
-	else if (gmem_host_access(t->w->mem + page * PAGE_SIZE, false))
-		return STRESS_REFUSED;
+	else
+		refused = gmem_host_access(t->w->mem + page * PAGE_SIZE, false);
+	/* If refused, too: a page may become private when its memory is there. */
 	WRITE_ONCE(t->w->extents[page / stress_extent_pages(t->w)].uncertain, true);
-	return STRESS_DONE;
+	return refused ? STRESS_REFUSED : STRESS_DONE;
 }
 
 /* The first page that changes and is bad, or that somebody holds. */
@@ -445,25 +447,29 @@ static enum stress_result drop_mappings(struct stress_thread *t)
 	return STRESS_DONE;
 }
 
-/* Nobody punches an extent of which this thread has a page: it stays. */
+/*
+ * Nobody punches an extent of which this thread has a page: it stays, but others may
+ * allocate it meanwhile.
+ */
 static enum stress_result look_resident(struct stress_thread *t)
 {
 	struct stress_world *w = t->w;
 	unsigned char resident[NR_FLAGS];
-	struct stress_extent *e;
+	bool allocated[NR_FLAGS];
 	struct stress_range r;
 	u64 i;
 
 	if (!stress_pick_range(t, &r))
 		return STRESS_SKIPPED;
 	r.nr = min_t(u64, r.nr, NR_FLAGS);
+	for (i = 0; i < r.nr; i++)
+		allocated[i] = READ_ONCE(w->extents[(r.first + i) /
+						    stress_extent_pages(w)].allocated);
 	TEST_ASSERT(!mincore(w->mem + r.first * PAGE_SIZE, r.nr * PAGE_SIZE, resident),
 		    "mincore(), errno: %d", errno);
-	for (i = 0; i < r.nr && w->config->order && stress_has_mmap(w); i++) {
-		e = &w->extents[(r.first + i) / stress_extent_pages(w)];
-		TEST_ASSERT(resident[i] & 1 || !READ_ONCE(e->allocated),
+	for (i = 0; i < r.nr && w->config->order && stress_has_mmap(w); i++)
+		TEST_ASSERT(resident[i] & 1 || !allocated[i],
 			    "Page %lu is not resident", r.first + i);
-	}
 	return STRESS_DONE;
 }
 
