@@ -21,8 +21,8 @@ PARAMETERS = [
 # Chance changes what a program executes, its addresses among it.
 ICOUNT_PARAMETERS = ["norandmaps"]
 
-# The first QEMU whose multi-threaded TCG sees every write to code: README.md,
-# "Old QEMU".
+# The first QEMU whose multi-threaded TCG sees every write to code, but for one
+# case: README.md, "Code that changes".
 MTTCG_VERSION = (8, 1)
 # Emulated, "rep stosb" is a loop over bytes; without these the kernel clears and
 # copies words, nine times as fast. Of fsrs and fzrm an older QEMU knows nothing.
