@@ -311,6 +311,9 @@ TEST_F_TIMEOUT(guest_memfd_notifier, file_closed, GMEM_TIMEOUT)
 	if (gmem_has_mmap(g))
 		return;
 
+	/* A notifier may hold the closed file until the next one has its pages. */
+	hugetlb_pool_require(gmem_page_size(variant->order), g->config.size /
+			     gmem_page_size(variant->order));
 	d.other = kvm_mmap(PAGE_SIZE, READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	kvm_pthread_create(&discarder, NULL, discard_parts, &d);
 	kvm_pthread_create(&changer, NULL, change_slots, &d);
