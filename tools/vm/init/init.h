@@ -54,8 +54,12 @@ void command_start(int port, const struct config *config, struct command *cmd);
 int relay_run(int port, struct command *cmd);
 
 /* log.c */
+void log_put(const char *path, const char *text);
 void log_dump_tasks(void);
 void log_end(void);
+
+/* vcpus.c */
+void vcpus_report(void);
 
 /* kmemleak.c */
 void kmemleak_report(int port);

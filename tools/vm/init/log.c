@@ -10,7 +10,7 @@
 
 #include "init.h"
 
-static void put(const char *path, const char *text)
+void log_put(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 
@@ -23,13 +23,14 @@ static void put(const char *path, const char *text)
 /* The host reads the console until this line: all before it is then there. */
 void log_end(void)
 {
-	put("/dev/kmsg", PORT_NAME ": end of log\n");
+	log_put("/dev/kmsg", PORT_NAME ": end of log\n");
 }
 
-/* For a command that takes too long: where every processor and task stands. */
+/* For a command that takes too long: where every processor, task and vCPU stands. */
 void log_dump_tasks(void)
 {
-	put("/proc/sysrq-trigger", "l");
-	put("/proc/sysrq-trigger", "w");
+	log_put("/proc/sysrq-trigger", "l");
+	log_put("/proc/sysrq-trigger", "w");
+	vcpus_report();
 	log_end();
 }

@@ -40,6 +40,9 @@ PANIC = re.compile(r"Kernel panic - not syncing: ?(.*)")
 HANG = re.compile(r"hung_task|softlockup|soft lockup|hard LOCKUP|RCU Stall"
                   r"|rcu.*detected stall|INFO: task .* blocked")
 
+# The kernel's own address in a vCPU of CMD: README.md, "Nested SVM".
+LOST_VCPU = re.compile(r"tools\.vm\.run: vCPUs exit at .*\(_*svm_vcpu_run\)")
+
 # The command line is the user's text, and echoed.
 ECHO = re.compile(r"[Cc]ommand line:|[Cc]ommand line parameters|unknown parameter"
                   r"|unknown boot option")
@@ -148,6 +151,10 @@ def panic_reason(lines):
 
 def shows_hang(lines):
     return any(HANG.search(line) for line in lines if not ECHO.search(line))
+
+
+def shows_lost_vcpu(lines):
+    return any(map(LOST_VCPU.search, lines))
 
 
 def short_huge_pages(lines):

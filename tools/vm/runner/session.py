@@ -33,6 +33,8 @@ PIPE_BUF = 4096
 INPUT_MAX = 4 * frames.DATA_MAX
 # Ctrl-] on a terminal in raw mode.
 ESCAPE = b"\x1d"
+# scripts/test knows this text.
+LOST_VCPU = "QEMU has lost a vCPU (\"Nested SVM\" in tools/vm/README.md)"
 # What init logs last. In init/log.c, too.
 END_OF_LOG = b"tools.vm.run: end of log"
 
@@ -62,6 +64,7 @@ class Session:
         self.phase_start = self.alive = time.monotonic()
         self.log_size = 0
         self.stderr_at_bol = True
+        self.overdue = False
         self.outcome = None
 
     # Bytes ------------------------------------------------------------
@@ -177,6 +180,7 @@ class Session:
             self.log_size = os.fstat(self.log_fd).st_size
             self.alive = now
         if self.phase == "run" and now - self.phase_start > self.timeout:
+            self.overdue = True
             self.outcome = self._timed_out()
         elif self.phase == "aftermath" and now - self.phase_start > AFTERMATH:
             self.outcome = Outcome("hang", "CMD has ended, but a process it left "
@@ -222,8 +226,9 @@ class Session:
             self._write_host()
         if self.outcome.reason is None:
             self._finish_log()
-        elif self.outcome.reason == "timeout":
+        elif self.overdue:
             self._dump_tasks()
+            self._name_lost_vcpu()
         return self.outcome
 
     def _dump_tasks(self):
@@ -234,6 +239,11 @@ class Session:
         except OSError:
             return
         self._await_log(DUMP)
+
+    def _name_lost_vcpu(self):
+        if kernlog.shows_lost_vcpu(kernlog.split(self.log())):
+            detail = f"{LOST_VCPU}: {self.outcome.detail}"
+            self.outcome = self.outcome._replace(detail=detail)
 
     def _finish_log(self):
         if not self._await_log(FLUSH):
