@@ -59,7 +59,9 @@ void log_dump_tasks(void);
 void log_end(void);
 
 /* vcpus.c */
-void vcpus_report(void);
+void vcpus_watch(void);
+void vcpus_report_shutdowns(void);
+void vcpus_report_exits(void);
 
 /* kmemleak.c */
 void kmemleak_report(int port);

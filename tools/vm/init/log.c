@@ -31,6 +31,6 @@ void log_dump_tasks(void)
 {
 	log_put("/proc/sysrq-trigger", "l");
 	log_put("/proc/sysrq-trigger", "w");
-	vcpus_report();
+	vcpus_report_exits();
 	log_end();
 }

@@ -60,12 +60,14 @@ int main(void)
 	loopback_up();
 	if (sethostname("vm", 2))
 		perror("init: sethostname");
+	vcpus_watch();
 	raise_priority();
 	command_start(port, &config, &cmd);
 	port_send(port, FRAME_STARTED, NULL, 0);
 	status = relay_run(port, &cmd);
 	mounts_flush(&config);
 	kmemleak_report(port);
+	vcpus_report_shutdowns();
 	log_end();
 	port_send(port, FRAME_EXIT, &status, sizeof(status));
 	for (;;)

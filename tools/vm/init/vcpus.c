@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Where the virtual machines of CMD are, for a CMD that takes too long: a line of
- * the kernel log with the addresses at which their vCPUs exit.  README.md, "Nested
- * SVM", tells what the host reads out of it.
+ * Where vCPUs of CMD have shut down, and for a CMD that takes too long where they
+ * exit: a line of the kernel log with addresses.  README.md, "Nested SVM", tells what
+ * the host reads out of it.
  */
 #include <stdio.h>
 #include <string.h>
@@ -13,8 +13,10 @@
 
 /* A tracer of its own, whatever CMD traces. */
 #define INSTANCE	"/sys/kernel/tracing/instances/init"
-#define EVENT		INSTANCE "/events/kvm/kvm_exit/enable"
+#define EVENT		INSTANCE "/events/kvm/kvm_exit/"
 #define BUFFER_KB	"16"
+/* SVM's. KVM resets the vCPU, so that nobody else knows where it was. */
+#define SHUTDOWN	"exit_reason == 0x7f"
 #define MICROSECONDS	100000
 #define NR_ADDRESSES	4
 
@@ -67,14 +69,17 @@ static void append_symbol(FILE *to, unsigned long address)
 		fprintf(to, " (%s)", found);
 }
 
-static void report(const struct addresses *seen)
+static void report(const char *what)
 {
+	struct addresses trace = { .nr = 0 }, *seen = &trace;
 	char text[1024];
-	FILE *to = fmemopen(text, sizeof(text), "w");
+	FILE *to;
 
+	read_trace(seen);
+	to = seen->nr ? fmemopen(text, sizeof(text), "w") : NULL;
 	if (!to)
 		return;
-	fprintf(to, PORT_NAME ": vCPUs exit at");
+	fprintf(to, PORT_NAME ": vCPUs %s at", what);
 	for (int i = 0; i < seen->nr; i++) {
 		fprintf(to, "%s %#lx", i ? "," : "", seen->at[i]);
 		/* Below is what a guest has, not the kernel. */
@@ -86,21 +91,27 @@ static void report(const struct addresses *seen)
 	log_put("/dev/kmsg", text);
 }
 
-void vcpus_report(void)
+/* Without tracefs or KVM there is nothing to see. */
+void vcpus_watch(void)
 {
-	struct addresses seen = { .nr = 0 };
-
-	/* Without tracefs or KVM there is nothing to see. */
-	if (mkdir(INSTANCE, 0700))
+	if (mkdir(INSTANCE, 0700) || access(EVENT, F_OK))
 		return;
-	if (!access(EVENT, W_OK)) {
-		log_put(INSTANCE "/buffer_size_kb", BUFFER_KB);
-		log_put(EVENT, "1");
-		usleep(MICROSECONDS);
-		log_put(EVENT, "0");
-		read_trace(&seen);
-	}
-	rmdir(INSTANCE);
-	if (seen.nr)
-		report(&seen);
+	log_put(INSTANCE "/buffer_size_kb", BUFFER_KB);
+	log_put(EVENT "filter", SHUTDOWN);
+	log_put(EVENT "enable", "1");
+}
+
+void vcpus_report_shutdowns(void)
+{
+	report("have shut down");
+}
+
+void vcpus_report_exits(void)
+{
+	if (access(EVENT, F_OK))
+		return;
+	log_put(EVENT "filter", "0");
+	usleep(MICROSECONDS);
+	log_put(EVENT "enable", "0");
+	report("exit");
 }

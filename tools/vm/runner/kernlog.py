@@ -41,7 +41,7 @@ HANG = re.compile(r"hung_task|softlockup|soft lockup|hard LOCKUP|RCU Stall"
                   r"|rcu.*detected stall|INFO: task .* blocked")
 
 # The kernel's own address in a vCPU of CMD: README.md, "Nested SVM".
-LOST_VCPU = re.compile(r"tools\.vm\.run: vCPUs exit at .*\(_*svm_vcpu_run\)")
+LOST_VCPU = re.compile(r"tools\.vm\.run: vCPUs (exit|have shut down) at .*\(_*svm_vcpu_run\)")
 
 # The command line is the user's text, and echoed.
 ECHO = re.compile(r"[Cc]ommand line:|[Cc]ommand line parameters|unknown parameter"

@@ -12,7 +12,7 @@ import termios
 import tty
 
 from . import NoBoot, frames, initramfs, kernlog, machine, options
-from .session import Interrupted, Session, window_size
+from .session import LOST_VCPU, Interrupted, Session, window_size
 
 HERE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 REPO = os.path.dirname(os.path.dirname(HERE))
@@ -165,6 +165,8 @@ def judge(args, session, outcome, errors):
     verdict = kernlog.Verdict(lines, args.expect_log)
     if not verdict.clean():
         return report_log(session, outcome, verdict)
+    if outcome.status and kernlog.shows_lost_vcpu(lines):
+        say(LOST_VCPU)
     return outcome.status
 
 

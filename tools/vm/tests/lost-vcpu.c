@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * lost-vcpu ADDRESS: for ever run a virtual machine whose vCPU exits at ADDRESS, a
- * hexadecimal linear address, as one does whose state an emulated VMRUN has mixed up
- * with the host's.  runner-test runs it.
+ * lost-vcpu ADDRESS [shutdown]: for ever run a virtual machine whose vCPU exits at
+ * ADDRESS, a hexadecimal linear address, as one does whose state an emulated VMRUN
+ * has mixed up with the host's; or one that shuts down there, and fail.  runner-test
+ * runs it.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -23,10 +24,10 @@
 #define LARGE		0x80
 #define NR_CPUID	256
 
-static const uint8_t code[] = {
-	0xe4, 0x80,	/* in al, 0x80 */
-	0xeb, 0xfc,	/* jmp back */
-};
+/* in al, 0x80 */
+static const uint8_t code[] = { 0xe4, 0x80 };
+/* ud2, and no way to handle it */
+static const uint8_t bad_code[] = { 0x0f, 0x0b };
 
 static int kvm_ioctl(int fd, unsigned long request, void *arg)
 {
@@ -56,7 +57,7 @@ static void set_cpuid(int kvm, int vcpu)
 	kvm_ioctl(vcpu, KVM_SET_CPUID2, &cpuid);
 }
 
-static int create_vcpu(uint64_t address)
+static int create_vcpu(uint64_t address, const uint8_t *instruction)
 {
 	uint8_t *mem = mmap(NULL, 2 * SIZE_2M, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -69,7 +70,7 @@ static int create_vcpu(uint64_t address)
 	if (mem == MAP_FAILED || kvm < 0)
 		err(1, "/dev/kvm");
 	map_page(mem, address);
-	memcpy(mem + SIZE_2M + address % SIZE_2M, code, sizeof(code));
+	memcpy(mem + SIZE_2M + address % SIZE_2M, instruction, sizeof(code));
 	vm = kvm_ioctl(kvm, KVM_CREATE_VM, 0);
 	kvm_ioctl(vm, KVM_SET_USER_MEMORY_REGION, &slot);
 	vcpu = kvm_ioctl(vm, KVM_CREATE_VCPU, 0);
@@ -87,6 +88,7 @@ static void enter_long_mode(int vcpu, uint64_t address)
 	sregs.cr4 = 1 << 5;			/* PAE */
 	sregs.cr0 = 1ul << 31 | 1;		/* PG, PE */
 	sregs.efer = 1 << 10 | 1 << 8;		/* LMA, LME */
+	sregs.idt.limit = 0;
 	sregs.cs.base = 0;
 	sregs.cs.l = 1;
 	sregs.cs.db = 0;
@@ -96,12 +98,18 @@ static void enter_long_mode(int vcpu, uint64_t address)
 
 int main(int argc, char **argv)
 {
-	uint64_t address = argc == 2 ? strtoull(argv[1], NULL, 16) : 0;
+	uint64_t address = argc >= 2 ? strtoull(argv[1], NULL, 16) : 0;
 	int vcpu;
 
 	if (!address)
-		errx(2, "usage: lost-vcpu ADDRESS");
-	vcpu = create_vcpu(address);
+		errx(2, "usage: lost-vcpu ADDRESS [shutdown]");
+	if (argc == 3) {
+		vcpu = create_vcpu(address, bad_code);
+		enter_long_mode(vcpu, address);
+		kvm_ioctl(vcpu, KVM_RUN, 0);
+		return 1;
+	}
+	vcpu = create_vcpu(address, code);
 	/* Anew every time, and not too often: QEMU may lose this one's state, too. */
 	for (;;) {
 		enter_long_mode(vcpu, address);
