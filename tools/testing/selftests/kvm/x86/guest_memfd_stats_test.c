@@ -282,6 +282,13 @@ TEST_F_TIMEOUT(guest_memfd_stats, flips_at_once, 8 * GMEM_TIMEOUT)
 	TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "converts"), nr);
 }
 
+/* The folios are there a moment before the counts. */
+static void wait_merges(struct gmem_vm *g)
+{
+	while (gmem_fdinfo(g->fd, "merge-pending"))
+		usleep(1000);
+}
+
 struct converter {
 	struct gmem_vm *g;
 	bool stop;
@@ -320,9 +327,13 @@ TEST_F_TIMEOUT(guest_memfd_stats, sums, GMEM_TIMEOUT)
 	kvm_pthread_join(thread, NULL);
 	ksft_print_msg("%u reads during %lu conversions\n", i, c.nr);
 
-	/* At rest the layout is what the attributes ask for. */
+	/*
+	 * At rest the layout is what the attributes ask for.  What has been private
+	 * before this still waits for its merge.
+	 */
 	gmem_set_merge_delay(0);
 	gmem_convert(&self->g, 0, self->g.nr_pages, true);
+	wait_merges(&self->g);
 	read_checked(&self->g, text);
 	assert_value(text, "whole", 2);
 	assert_value(text, "splits", gmem_fdinfo_value(text, "merges"));
