@@ -71,20 +71,20 @@ static void append_symbol(FILE *to, unsigned long address)
 
 static void report(const char *what)
 {
-	struct addresses trace = { .nr = 0 }, *seen = &trace;
+	struct addresses seen = { .nr = 0 };
 	char text[1024];
 	FILE *to;
 
-	read_trace(seen);
-	to = seen->nr ? fmemopen(text, sizeof(text), "w") : NULL;
+	read_trace(&seen);
+	to = seen.nr ? fmemopen(text, sizeof(text), "w") : NULL;
 	if (!to)
 		return;
 	fprintf(to, PORT_NAME ": vCPUs %s at", what);
-	for (int i = 0; i < seen->nr; i++) {
-		fprintf(to, "%s %#lx", i ? "," : "", seen->at[i]);
+	for (int i = 0; i < seen.nr; i++) {
+		fprintf(to, "%s %#lx", i ? "," : "", seen.at[i]);
 		/* Below is what a guest has, not the kernel. */
-		if (seen->at[i] >> 63)
-			append_symbol(to, seen->at[i]);
+		if (seen.at[i] >> 63)
+			append_symbol(to, seen.at[i]);
 	}
 	fprintf(to, "\n");
 	fclose(to);

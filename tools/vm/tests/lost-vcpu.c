@@ -8,6 +8,7 @@
 #include <err.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,21 +100,17 @@ static void enter_long_mode(int vcpu, uint64_t address)
 int main(int argc, char **argv)
 {
 	uint64_t address = argc >= 2 ? strtoull(argv[1], NULL, 16) : 0;
+	bool shutdown = argc == 3;
 	int vcpu;
 
 	if (!address)
 		errx(2, "usage: lost-vcpu ADDRESS [shutdown]");
-	if (argc == 3) {
-		vcpu = create_vcpu(address, bad_code);
-		enter_long_mode(vcpu, address);
-		kvm_ioctl(vcpu, KVM_RUN, 0);
-		return 1;
-	}
-	vcpu = create_vcpu(address, code);
+	vcpu = create_vcpu(address, shutdown ? bad_code : code);
 	/* Anew every time, and not too often: QEMU may lose this one's state, too. */
-	for (;;) {
+	do {
 		enter_long_mode(vcpu, address);
 		kvm_ioctl(vcpu, KVM_RUN, 0);
 		usleep(1000);
-	}
+	} while (!shutdown);
+	return 1;
 }
