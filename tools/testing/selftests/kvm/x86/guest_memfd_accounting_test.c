@@ -368,7 +368,9 @@ TEST_F_TIMEOUT(guest_memfd_cma, pin, PIN_TIMEOUT)
 		.flags = GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED,
 		.vm_type = KVM_X86_DEFAULT_VM,
 		.no_guest = true,
+		.keeps_pages = true,
 	};
+	struct hugetlb_pool all_free = { .nr = 1, .free = 1 };
 	struct gmem_pin pin = {};
 	struct gmem_vm g;
 
@@ -383,6 +385,8 @@ TEST_F_TIMEOUT(guest_memfd_cma, pin, PIN_TIMEOUT)
 	gmem_pin_check(&pin);
 	pin.ops->drop(&pin);
 	gmem_vm_free(&g);
+	/* A worker closes the ring. */
+	hugetlb_pool_wait_eq(SZ_1G, &all_free);
 	hugetlb_pool_set(SZ_1G, 0);
 }
 
