@@ -132,9 +132,10 @@ static int record_poison(unsigned long pfn, unsigned long **bitmap,
 		return -ENOENT;
 
 	known = READ_ONCE(extent->poison_all);
+	/* What a record cannot say of pages before it counts twice, not never. */
 	if (have_record(extent, nr == extent_pages(extent) ? bitmap : &none))
-		known |= test_and_set_bit(pfn - page_to_pfn(extent->page),
-					  extent->poison);
+		known = test_and_set_bit(pfn - page_to_pfn(extent->page),
+					 extent->poison);
 	hugetlb_gmem_count_poison(extent);
 	/* Again if known: whoever consumed it now had it mapped still. */
 	queue_poison(extent, surplus);

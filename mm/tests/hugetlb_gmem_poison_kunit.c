@@ -123,7 +123,10 @@ static void poison_split(struct kunit *test)
 	close_poisoned(&t);
 }
 
-/* Without memory for the record, all of the page counts as poisoned. */
+/*
+ * Without memory for the record, all of the page counts as poisoned.  Which pages
+ * have failed is then told of rather twice than never.
+ */
 static void poison_without_record(struct kunit *test)
 {
 	struct poison_test t = new_poison_test(test, GMEM_KUNIT_2M);
@@ -136,8 +139,15 @@ static void poison_without_record(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, t.extent->poison_all);
 	expect_poison(&t, nr, 1);
 	KUNIT_EXPECT_EQ(test, hugetlb_gmem_find_poison(t.extent, 0, nr), 0);
+
+	gmem_kunit_fail_nth(1);
 	KUNIT_EXPECT_EQ(test, hugetlb_gmem_memory_failure(t.pfn + 3, 0), -EHWPOISON);
+	KUNIT_EXPECT_FALSE(test, gmem_kunit_fail_none());
 	expect_poison(&t, nr, 1);
+
+	KUNIT_EXPECT_EQ(test, hugetlb_gmem_memory_failure(t.pfn + 4, 0), 0);
+	KUNIT_EXPECT_EQ(test, hugetlb_gmem_memory_failure(t.pfn + 4, 0), -EHWPOISON);
+	expect_poison(&t, nr, 2);
 	close_poisoned(&t);
 }
 
