@@ -19,7 +19,7 @@
 #define NR_PAGES	2
 #define WAIT_TRIES	300
 /* What might not end may not be interrupted either, except by a signal that kills. */
-#define PIN_TIMEOUT	120
+#define PIN_TIMEOUT	300
 
 struct pool_test {
 	struct hugetlb_file file;

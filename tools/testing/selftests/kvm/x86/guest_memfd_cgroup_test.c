@@ -200,11 +200,24 @@ static void group_create(struct group *group, const char *page, char *controller
 	TEST_ASSERT_EQ(cg_enter_current(group->child), 0);
 }
 
+/* A kernel thread of a VM that is gone may be there a moment longer. */
+static void remove_child(const struct group *group)
+{
+	unsigned int tries;
+
+	for (tries = 0; tries < WAIT_TRIES; tries++) {
+		if (!rmdir(group->child) || errno != EBUSY)
+			break;
+		usleep(DEFAULT_WAIT_INTERVAL_US);
+	}
+	TEST_ASSERT(access(group->child, F_OK), "rmdir %s, errno: %d", group->child, errno);
+}
+
 static void group_remove_child(const struct group *group)
 {
 	TEST_ASSERT_EQ(cg_enter_current(group->hierarchy->root), 0);
 	if (!access(group->child, F_OK))
-		TEST_ASSERT(!rmdir(group->child), "rmdir %s, errno: %d", group->child, errno);
+		remove_child(group);
 }
 
 static void group_remove(const struct group *group)

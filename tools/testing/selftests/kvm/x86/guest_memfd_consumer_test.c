@@ -16,7 +16,7 @@
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 /* What a worker has to tell may be late: look again this often. */
-#define NR_LOOKS	3000
+#define NR_LOOKS	6000
 #define LOOK_USEC	10000
 
 FIXTURE(guest_memfd_consumer)
@@ -46,7 +46,7 @@ FIXTURE_TEARDOWN(guest_memfd_consumer)
 }
 
 /* Exactly what changes, each part once, and after it was asked about. */
-TEST_F(guest_memfd_consumer, told)
+TEST_F_TIMEOUT(guest_memfd_consumer, told, GMEM_TIMEOUT)
 {
 	struct gmem_vm *g = &self->g;
 	int c = self->consumer;
@@ -62,7 +62,7 @@ TEST_F(guest_memfd_consumer, told)
 	gmem_consumer_assert_told(c, "prepare 5 35\ninvalidate 5 35\n");
 }
 
-TEST_F(guest_memfd_consumer, told_of_hole)
+TEST_F_TIMEOUT(guest_memfd_consumer, told_of_hole, GMEM_TIMEOUT)
 {
 	struct gmem_vm *g = &self->g;
 
@@ -70,7 +70,7 @@ TEST_F(guest_memfd_consumer, told_of_hole)
 	gmem_consumer_assert_told(self->consumer, "prepare 7 519\ninvalidate 7 519\n");
 }
 
-TEST_F(guest_memfd_consumer, refuses)
+TEST_F_TIMEOUT(guest_memfd_consumer, refuses, GMEM_TIMEOUT)
 {
 	struct gmem_vm *g = &self->g;
 	struct gmem_dump was;
@@ -93,7 +93,7 @@ TEST_F(guest_memfd_consumer, refuses)
 }
 
 /* Of two, the first has agreed when the second refuses. */
-TEST_F(guest_memfd_consumer, second_refuses)
+TEST_F_TIMEOUT(guest_memfd_consumer, second_refuses, GMEM_TIMEOUT)
 {
 	struct gmem_vm *g = &self->g;
 	int second = gmem_consumer_open(g->fd);
@@ -113,7 +113,7 @@ TEST_F(guest_memfd_consumer, second_refuses)
  * A fault of the host unlocks a page after it has mapped it, when somebody else
  * may have unmapped it again: no reference tells of that.
  */
-TEST_F(guest_memfd_consumer, locks)
+TEST_F_TIMEOUT(guest_memfd_consumer, locks, GMEM_TIMEOUT)
 {
 	struct gmem_vm *g = &self->g;
 	u64 page = 10, error_offset = -1;
@@ -136,7 +136,7 @@ TEST_F(guest_memfd_consumer, locks)
 }
 
 /* Nor is a folio split that somebody has locked. */
-TEST_F(guest_memfd_consumer, locks_whole)
+TEST_F_TIMEOUT(guest_memfd_consumer, locks_whole, GMEM_TIMEOUT)
 {
 	struct gmem_vm *g = &self->g;
 	u64 page = 600, error_offset = -1;
@@ -153,7 +153,7 @@ TEST_F(guest_memfd_consumer, locks_whole)
 	TEST_ASSERT_EQ(gmem_fdinfo(g->fd, "split"), 1);
 }
 
-TEST_F(guest_memfd_consumer, dies_first)
+TEST_F_TIMEOUT(guest_memfd_consumer, dies_first, GMEM_TIMEOUT)
 {
 	kvm_close(self->consumer);
 	self->consumer = -1;
@@ -162,7 +162,7 @@ TEST_F(guest_memfd_consumer, dies_first)
 }
 
 /* The memory is the pool's again when the last one who used it is gone. */
-TEST_F(guest_memfd_consumer, dies_last)
+TEST_F_TIMEOUT(guest_memfd_consumer, dies_last, GMEM_TIMEOUT)
 {
 	struct gmem_config config = self->g.config;
 	struct hugetlb_pool before, pool;
@@ -181,7 +181,7 @@ TEST_F(guest_memfd_consumer, dies_last)
 	gmem_vm_create(&self->g, &config);
 }
 
-TEST_F(guest_memfd_consumer, bad_file)
+TEST_F_TIMEOUT(guest_memfd_consumer, bad_file, GMEM_TIMEOUT)
 {
 	int null = open_path_or_exit("/dev/null", O_RDONLY);
 	int small = gmem_create(self->g.vm, SZ_4M, 0, 0);
@@ -202,34 +202,34 @@ TEST_F(guest_memfd_consumer, bad_file)
 	kvm_close(null);
 }
 
-/* Read what the consumer is told until it ends with @want. */
+/* Read what the consumer is told, at once or in parts, until it has been told @want. */
 static void wait_told(int consumer, const char *want)
 {
-	size_t len = strlen(want);
-	char text[16384];
+	char text[16384] = {};
+	size_t len = 0;
 	ssize_t got;
 	int i;
 
 	for (i = 0; i < NR_LOOKS; i++) {
-		got = read(consumer, text, sizeof(text));
+		got = read(consumer, text + len, sizeof(text) - 1 - len);
 		TEST_ASSERT(got >= 0, "Reading from the consumer, errno: %d", errno);
-		if (got >= len && !memcmp(text + got - len, want, len))
+		len += got;
+		if (strstr(text, want))
 			return;
 		usleep(LOOK_USEC);
 	}
-	TEST_FAIL("The consumer was not told %s", want);
+	TEST_FAIL("The consumer was not told\n%swanted\n%s", text, want);
 }
 
 /* Who refuses a page that is poisoned is not waited for without end. */
-TEST_F(guest_memfd_consumer, refuses_poisoned)
+TEST_F_TIMEOUT(guest_memfd_consumer, refuses_poisoned, GMEM_TIMEOUT)
 {
 	struct gmem_vm *g = &self->g;
 	int second = gmem_consumer_open(g->fd);
 
 	gmem_consumer_command(second, "refuse %d", EBUSY);
 	gmem_poison(g, 600);
-	wait_told(self->consumer, "abort 600 601\n");
-	wait_told(self->consumer, "invalidate 600 601\n");
+	wait_told(self->consumer, "abort 600 601\nprepare 600 601\ninvalidate 600 601\n");
 	TEST_ASSERT_EQ(gmem_guest_run(g, GMEM_TOUCH, 600, 1, 0), EHWPOISON);
 	gmem_guest_check(g, 0, 600, GMEM_STEP_SPREAD);
 	gmem_guest_check(g, 601, g->nr_pages - 601, GMEM_STEP_SPREAD);
@@ -237,7 +237,7 @@ TEST_F(guest_memfd_consumer, refuses_poisoned)
 }
 
 /* Pages that stay with whoever cannot let them go are nobody else's any more. */
-TEST_F(guest_memfd_consumer, fails)
+TEST_F_TIMEOUT(guest_memfd_consumer, fails, GMEM_TIMEOUT)
 {
 	struct gmem_vm *g = &self->g;
 	u64 error_offset;
@@ -260,7 +260,7 @@ TEST_F(guest_memfd_consumer, fails)
 }
 
 /* Nor the pool's, where they would have gone. */
-TEST_F(guest_memfd_consumer, fails_in_hole)
+TEST_F_TIMEOUT(guest_memfd_consumer, fails_in_hole, GMEM_TIMEOUT)
 {
 	struct gmem_vm *g = &self->g;
 
@@ -278,7 +278,7 @@ TEST_F(guest_memfd_consumer, fails_in_hole)
 }
 
 /* Not run by default: the kernel complains, see scripts/tests.table. */
-TEST_F(guest_memfd_consumer, allocates)
+TEST_F_TIMEOUT(guest_memfd_consumer, allocates, GMEM_TIMEOUT)
 {
 	gmem_consumer_command(self->consumer, "allocate");
 	gmem_convert(&self->g, 0, 1, false);

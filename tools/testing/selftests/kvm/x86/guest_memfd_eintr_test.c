@@ -4,9 +4,9 @@
  * before the point of no return, nothing has changed.
  *
  * The process waits because the parent, which has the file too, holds it up: it
- * allocates the rest of the file meanwhile.  An attempt counts if that was
- * still under way when the signal had been sent, so that no conversion could
- * have begun; others are repeated.
+ * allocates the other huge page of the file meanwhile, as long as the lock is held
+ * without a break.  An attempt counts if that was still under way when the signal
+ * had been sent, so that no conversion could have begun; others are repeated.
  *
  * See Documentation/virt/kvm/guest_memfd_hugetlb.rst.
  */
@@ -19,10 +19,10 @@
 #include "kvm_test_harness.h"
 
 #define KEEP		FALLOC_FL_KEEP_SIZE
-#define NR_EXTENTS	64
-#define ATTEMPTS	200
+#define NR_EXTENTS	2
+#define ATTEMPTS	20
 #define PAGE		7
-#define EXTENT		((u64)SZ_2M)
+#define EXTENT		((u64)SZ_1G)
 #define SIZE		(NR_EXTENTS * EXTENT)
 
 /* Between the process that is killed and its parent. */
@@ -90,7 +90,7 @@ static int set_page(int fd, bool to_private)
 static void convert_when_told(struct talk *talk, bool to_private)
 {
 	struct kvm_vm *vm = vm_create_barebones_type(KVM_X86_SW_PROTECTED_VM);
-	int fd = gmem_create(vm, SIZE, GUEST_MEMFD_FLAG_MMAP, ORDER_2M);
+	int fd = gmem_create(vm, SIZE, GUEST_MEMFD_FLAG_MMAP, ORDER_1G);
 
 	kvm_fallocate(fd, KEEP, 0, PAGE_SIZE);
 	if (to_private)
@@ -119,7 +119,7 @@ static int get_file(pid_t pid, struct talk *talk)
 	return fd;
 }
 
-/* Holds the lock that a conversion takes, until all is allocated. */
+/* Holds the lock that a conversion takes, from before the pool gives the page. */
 static void *allocate(void *data)
 {
 	struct eintr *e = data;
@@ -130,13 +130,15 @@ static void *allocate(void *data)
 
 static void start_allocation(struct eintr *e)
 {
+	u64 nr_free = hugetlb_pool_get(-1, EXTENT, "free_hugepages");
+
 	TEST_ASSERT(!pthread_create(&e->thread, NULL, allocate, e),
 		    "pthread_create() failed");
-	while (gmem_blocks(e->fd) * 512 <= EXTENT)
+	while (hugetlb_pool_get(-1, EXTENT, "free_hugepages") == nr_free)
 		sched_yield();
 }
 
-/* Seen from the memory it has yet to get, for as long as it holds the lock. */
+/* The file has the page before the lock is released, and not before it is zeroed. */
 static bool is_allocating(struct eintr *e)
 {
 	return gmem_blocks(e->fd) * 512 < SIZE;
@@ -172,15 +174,16 @@ static bool kill_in_ioctl(struct eintr *e)
 /* All of it has changed, or nothing; return true if it has. */
 static bool has_changed(int fd, bool to_private)
 {
-	u8 *mem = kvm_mmap(2 * EXTENT, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+	u8 *mem = kvm_mmap(EXTENT, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
 	bool shared = !gmem_host_access(mem + PAGE * PAGE_SIZE, false);
 
 	TEST_ASSERT_EQ(gmem_host_access(mem + (PAGE - 1) * PAGE_SIZE, false), BUS_ADRERR);
 	TEST_ASSERT_EQ(gmem_host_access(mem + (PAGE + 1) * PAGE_SIZE, false), BUS_ADRERR);
 	TEST_ASSERT_EQ(gmem_count_folios(fd, 0), shared ? 512 : 0);
-	TEST_ASSERT_EQ(gmem_count_folios(fd, ORDER_2M), NR_EXTENTS - shared);
+	TEST_ASSERT_EQ(gmem_count_folios(fd, ORDER_2M), shared);
+	TEST_ASSERT_EQ(gmem_count_folios(fd, ORDER_1G), NR_EXTENTS - shared);
 	TEST_ASSERT_EQ(gmem_blocks(fd) * 512, SIZE);
-	kvm_munmap(mem, 2 * EXTENT);
+	kvm_munmap(mem, EXTENT);
 	return shared == !to_private;
 }
 

@@ -254,14 +254,14 @@ static void flip(struct gmem_vm *g, u32 nr)
 		gmem_convert(g, 5, 1, i & 1);
 }
 
-/* The delay is there for a page that goes to and fro. */
+/* The delay is there for a page that goes to and fro, and longer than any stall. */
 TEST_F_TIMEOUT(guest_memfd_stats, flips_delayed, GMEM_TIMEOUT)
 {
 	struct gmem_vm *g = &self->g;
 	u64 splits;
 
 	gmem_guest_write(g, 5, 1);
-	gmem_set_merge_delay(100);
+	gmem_set_merge_delay(2000);
 	flip(g, nr_flips);
 	splits = gmem_fdinfo(g->fd, "splits");
 	ksft_print_msg("%u flips, %lu splits\n", nr_flips, splits);

@@ -35,7 +35,7 @@
 #include "guest_memfd_trace.h"
 #include "kselftest.h"
 
-#define NR_WAITS	300
+#define NR_WAITS	6000
 #define WAIT_US		10000
 #define PROGRESS_SECONDS	20
 #define ALARM_SECONDS	4

@@ -333,9 +333,17 @@ static void convert_all_ways(struct transaction *t)
 		      t->first * PAGE_SIZE, t->nr * PAGE_SIZE);
 }
 
+/* Free nodes of a maple tree on this CPU, so that it has a sheaf for more of them. */
+static void get_sheaf(void)
+{
+	kvm_munmap(kvm_mmap(PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1),
+		   PAGE_SIZE);
+}
+
 /* Return how often memory was asked for after the point of no return. */
 static u64 convert_failing_commit(struct transaction *t)
 {
+	get_sheaf();
 	gmem_set_tags(&t->g, t->first, 1, 2);
 	gmem_set_tags(&t->g, middle_page(t), 1, 2);
 	gmem_fail_commit_arm();
@@ -354,6 +362,7 @@ TEST_F_TIMEOUT(guest_memfd_transaction, fail_commit, GMEM_TIMEOUT)
 	int tries = 4;
 	u64 nr;
 
+	pin_self_to_cpu(0);
 	do
 		nr = convert_failing_commit(t);
 	while (nr && --tries);
