@@ -203,14 +203,12 @@ static void group_create(struct group *group, const char *page, char *controller
 /* A kernel thread of a VM that is gone may be there a moment longer. */
 static void remove_child(const struct group *group)
 {
-	unsigned int tries;
+	unsigned int tries = WAIT_TRIES;
+	int ret;
 
-	for (tries = 0; tries < WAIT_TRIES; tries++) {
-		if (!rmdir(group->child) || errno != EBUSY)
-			break;
+	while ((ret = rmdir(group->child)) && errno == EBUSY && --tries)
 		usleep(DEFAULT_WAIT_INTERVAL_US);
-	}
-	TEST_ASSERT(access(group->child, F_OK), "rmdir %s, errno: %d", group->child, errno);
+	TEST_ASSERT(!ret, "rmdir %s, errno: %d", group->child, errno);
 }
 
 static void group_remove_child(const struct group *group)

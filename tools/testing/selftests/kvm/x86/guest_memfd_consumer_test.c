@@ -202,11 +202,11 @@ TEST_F_TIMEOUT(guest_memfd_consumer, bad_file, GMEM_TIMEOUT)
 	kvm_close(null);
 }
 
-/* Read what the consumer is told, at once or in parts, until it has been told @want. */
+/* Read what the consumer is told, at once or in parts, until it ends with @want. */
 static void wait_told(int consumer, const char *want)
 {
+	size_t want_len = strlen(want), len = 0;
 	char text[16384] = {};
-	size_t len = 0;
 	ssize_t got;
 	int i;
 
@@ -214,7 +214,7 @@ static void wait_told(int consumer, const char *want)
 		got = read(consumer, text + len, sizeof(text) - 1 - len);
 		TEST_ASSERT(got >= 0, "Reading from the consumer, errno: %d", errno);
 		len += got;
-		if (strstr(text, want))
+		if (len >= want_len && !strcmp(text + len - want_len, want))
 			return;
 		usleep(LOOK_USEC);
 	}

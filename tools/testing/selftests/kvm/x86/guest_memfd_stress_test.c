@@ -130,18 +130,11 @@ static void set_faults(bool on)
 static bool counters_are_back(void)
 {
 	struct hugetlb_counters now;
-	bool same = false;
-	u32 i;
+	bool same = hugetlb_counters_wait_eq(&counters, &now);
 
-	for (i = 0; i < NR_WAITS && !same; i++) {
-		if (i)
-			usleep(WAIT_US);
-		hugetlb_counters_read(&now);
-		same = !strcmp(now.text, counters.text);
-		if (!same && i == NR_WAITS - 1)
-			ksft_print_msg("counters are\n%swere\n%s", now.text, counters.text);
-		hugetlb_counters_free(&now);
-	}
+	if (!same)
+		ksft_print_msg("counters are\n%swere\n%s", now.text, counters.text);
+	hugetlb_counters_free(&now);
 	return same;
 }
 

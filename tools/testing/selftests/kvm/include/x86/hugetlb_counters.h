@@ -20,6 +20,9 @@ struct hugetlb_counters {
 
 void hugetlb_counters_read(struct hugetlb_counters *counters);
 void hugetlb_counters_free(struct hugetlb_counters *counters);
+/* Wait for what workers give back; return true if @now, to be freed, is as @want. */
+bool hugetlb_counters_wait_eq(const struct hugetlb_counters *want,
+			      struct hugetlb_counters *now);
 void hugetlb_counters_assert_eq(const struct hugetlb_counters *want);
 /* But for poisoned pages, which are free in @want and in no pool now. */
 void hugetlb_counters_assert_lost(const struct hugetlb_counters *want,

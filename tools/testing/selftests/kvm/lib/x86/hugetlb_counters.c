@@ -140,6 +140,27 @@ void hugetlb_counters_free(struct hugetlb_counters *counters)
 	counters->text = NULL;
 }
 
+/* Read until they are as @want, but not more than @tries times more. */
+static bool read_until_eq(struct hugetlb_counters *now, const struct hugetlb_counters *want,
+			  const struct loss *loss, unsigned int tries)
+{
+	read_counters(now, loss);
+	for (; tries && strcmp(now->text, want->text); tries--) {
+		hugetlb_counters_free(now);
+		usleep(WAIT_US);
+		read_counters(now, loss);
+	}
+	return !strcmp(now->text, want->text);
+}
+
+bool hugetlb_counters_wait_eq(const struct hugetlb_counters *want,
+			      struct hugetlb_counters *now)
+{
+	struct loss none = {};
+
+	return read_until_eq(now, want, &none, WAIT_TRIES);
+}
+
 /*
  * Pages that are lost leave their struct pages as they were.  The worker that
  * tells the file of a poisoned page has a reference to the file for so long.
@@ -148,16 +169,9 @@ void hugetlb_counters_assert_lost(const struct hugetlb_counters *want,
 				  u64 page_size, u64 nr)
 {
 	struct loss loss = { .since = want, .page_size = page_size, .nr = nr };
-	unsigned int tries = nr ? WAIT_TRIES : 0;
 	struct hugetlb_counters now;
 
-	read_counters(&now, &loss);
-	for (; tries && strcmp(now.text, want->text); tries--) {
-		hugetlb_counters_free(&now);
-		usleep(WAIT_US);
-		read_counters(&now, &loss);
-	}
-	TEST_ASSERT(!strcmp(now.text, want->text),
+	TEST_ASSERT(read_until_eq(&now, want, &loss, nr ? WAIT_TRIES : 0),
 		    "Counters, with %lu pages of %lu kB lost, are\n%sand were\n%s",
 		    nr, page_size / SZ_1K, now.text, want->text);
 	hugetlb_counters_free(&now);
